@@ -1,0 +1,9 @@
+//! Kastellan: declare Kafka users in Git; their secrets stay secret.
+//!
+//! `src/ARCHITECTURE.md` is the map of the rooms and floors.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod diagnostic;
+pub mod names;
+pub mod secret;
