@@ -4,11 +4,13 @@
 //! sees it. What a name means elsewhere (an escaped path, a JAAS string) is made from it by the room that needs it.
 
 mod acl;
+mod clock;
 mod kafka;
 mod quota;
 mod resource;
 
 pub use acl::{AclRule, Operation, PatternType, Permission, Resource, ResourceType};
+pub use clock::{BootInstant, Now};
 pub use kafka::{BrokerId, ClusterId, Mechanism, Principal, UnknownMechanism, UserName};
 pub use quota::UserQuotas;
 pub use resource::{ClusterName, DeliveryName, Generation, NamespacedName, RotationId, Scope, Segment, StoreName};

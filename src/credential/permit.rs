@@ -1,0 +1,173 @@
+//! Permits: what the record allows to be sent to one slot, until when (R1).
+//!
+//! Kafka cannot tell a late request from a fresh one. So a request that alters a slot leaves only under a permit in the
+//! record, and a slot gets *different* content only when every permit for other content can no longer have a request on
+//! its way: a fence after its end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Record;
+use crate::names::{BootInstant, Generation, Mechanism, Now};
+
+/// Longest life of a permit; half a fence where that is shorter, so that the fence always outlasts a permit.
+const PERMIT_MAX: Duration = Duration::from_secs(30);
+
+/// Wall clocks of two machines are taken to agree within this; past it, a permit's own `until` can be believed (R1).
+const CLOCKS_AGREE_WITHIN: Duration = Duration::from_secs(3600);
+
+/// Random id of one permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct PermitId(pub u64);
+
+/// What a slot may be made to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// The credential of this generation.
+    Generation(Generation),
+    /// Nothing.
+    None,
+}
+
+/// Leave to send one content to one slot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Permit {
+    /// Its id.
+    pub id: PermitId,
+    /// The slot, by its mechanism.
+    pub mechanism: Mechanism,
+    /// What may be sent.
+    pub content: Content,
+    /// Seconds it lasts, so that another process knows how long to watch it.
+    pub lasts_secs: u64,
+    /// Its end by the wall clock of the process that wrote it, UTC.
+    pub until: Timestamp,
+}
+
+/// When this process first saw each permit, on its own boot clock.
+#[derive(Debug, Clone, Default)]
+pub struct Watch(BTreeMap<PermitId, BootInstant>);
+
+impl Watch {
+    /// Starts to watch the permits of a record that are not watched yet.
+    pub fn see(&mut self, record: &Record, boot: BootInstant) {
+        for permit in &record.permits {
+            self.0.entry(permit.id).or_insert(boot);
+        }
+    }
+
+    /// Notes a permit that this process is about to write. Its life is counted from before the write.
+    pub fn issue(&mut self, permit: &Permit, boot: BootInstant) {
+        self.0.insert(permit.id, boot);
+    }
+
+    /// How long until `permit` can have no request on its way any more; zero when it is over.
+    fn remaining(&self, permit: &Permit, fence: Duration, now: Now) -> Duration {
+        let long_past = permit.until + CLOCKS_AGREE_WITHIN;
+        if now.wall >= long_past {
+            return Duration::ZERO;
+        }
+        let whole = Duration::from_secs(permit.lasts_secs) + fence;
+        let watched = self.0.get(&permit.id).map_or(Duration::ZERO, |&since| now.boot.since(since));
+        whole.saturating_sub(watched)
+    }
+
+    /// The instant before which a request under `permit` may be sent by this process; `None` if it is not this
+    /// process's own, or over.
+    pub fn not_after(&self, permit: &Permit, own: PermitId, now: Now) -> Option<BootInstant> {
+        let since = *self.0.get(&permit.id)?;
+        let end = since.plus(Duration::from_secs(permit.lasts_secs));
+        (permit.id == own && now.boot < end).then_some(end)
+    }
+}
+
+impl Permit {
+    /// How long a permit lasts under a fence.
+    pub fn lifetime(fence: Duration) -> Duration {
+        PERMIT_MAX.min(fence / 2).max(Duration::from_secs(1))
+    }
+
+    /// A fresh permit from now on.
+    pub fn new(id: PermitId, mechanism: Mechanism, content: Content, fence: Duration, now: Now) -> Self {
+        let lasts = Self::lifetime(fence);
+        Self { id, mechanism, content, lasts_secs: lasts.as_secs(), until: now.wall + lasts }
+    }
+}
+
+/// How long `content` has to wait for permits of other content on the same slot; zero when it need not.
+pub fn fence_remaining(
+    permits: &[Permit],
+    mechanism: Mechanism,
+    content: Content,
+    watch: &Watch,
+    fence: Duration,
+    now: Now,
+) -> Duration {
+    permits
+        .iter()
+        .filter(|permit| permit.mechanism == mechanism && permit.content != content)
+        .map(|permit| watch.remaining(permit, fence, now))
+        .max()
+        .unwrap_or(Duration::ZERO)
+}
+
+/// The permits that still matter: those whose fence has not passed. Called with every record write.
+pub fn keep_live(permits: &[Permit], watch: &Watch, fence: Duration, now: Now) -> Vec<Permit> {
+    permits.iter().filter(|permit| !watch.remaining(permit, fence, now).is_zero()).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FENCE: Duration = Duration::from_secs(60);
+    const SHA_512: Mechanism = Mechanism::ScramSha512;
+
+    fn at(seconds: u64) -> Now {
+        Now {
+            wall: Timestamp::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds),
+            boot: BootInstant(Duration::from_secs(seconds)),
+        }
+    }
+
+    #[test]
+    fn the_same_content_never_waits_and_other_content_waits_permit_and_fence() {
+        let mut watch = Watch::default();
+        let first = Content::Generation(Generation(1));
+        let permit = Permit::new(PermitId(7), SHA_512, first, FENCE, at(0));
+        watch.issue(&permit, at(0).boot);
+        let permits = [permit];
+        let wait = |content, second| fence_remaining(&permits, SHA_512, content, &watch, FENCE, at(second));
+        assert_eq!(wait(first, 1), Duration::ZERO);
+        assert_eq!(wait(Content::None, 10), Duration::from_secs(80));
+        assert_eq!(wait(Content::None, 90), Duration::ZERO);
+        assert_eq!(
+            fence_remaining(&permits, Mechanism::ScramSha256, Content::None, &watch, FENCE, at(1)),
+            Duration::ZERO
+        );
+    }
+
+    #[test]
+    fn a_process_that_has_not_watched_believes_only_a_wall_clock_an_hour_later() {
+        let permit = Permit::new(PermitId(7), SHA_512, Content::None, FENCE, at(0));
+        let unseen = Watch::default();
+        let other = Content::Generation(Generation(2));
+        let wait = |second| fence_remaining(&[permit.clone()], SHA_512, other, &unseen, FENCE, at(second));
+        assert_eq!(wait(3600), Duration::from_secs(90));
+        assert_eq!(wait(3630), Duration::ZERO);
+    }
+
+    #[test]
+    fn permits_leave_the_list_when_their_fence_has_passed() {
+        let mut watch = Watch::default();
+        let permit = Permit::new(PermitId(1), SHA_512, Content::None, FENCE, at(0));
+        watch.issue(&permit, at(0).boot);
+        assert_eq!(keep_live(std::slice::from_ref(&permit), &watch, FENCE, at(89)).len(), 1);
+        assert_eq!(keep_live(&[permit], &watch, FENCE, at(90)).len(), 0);
+    }
+}
