@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Permit, Phase, Version};
 use crate::names::{
-    AclRule, ClusterId, ClusterName, DeliveryName, Generation, Mechanism, NamespacedName, RotationId, Scope, UserName,
+    ClusterId, ClusterName, DeliveryName, Generation, Mechanism, NamespacedName, RotationId, Scope, UserName,
 };
 use crate::secret::Salt;
 
@@ -53,9 +53,6 @@ pub struct Record {
     /// Material to be destroyed (R11).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub destroy: BTreeSet<Generation>,
-    /// What each cluster that could not be reached is still owed (R12).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub owed: BTreeMap<ClusterName, BTreeSet<Debt>>,
     /// Whether ACLs and quotas that no document declares are drift: Kastellan made or adopted the principal.
     pub exclusive: bool,
     /// Where a given password came from; `None` for a generated one.
@@ -116,18 +113,6 @@ pub struct AdoptedSlot {
     pub salt: Option<Salt>,
     /// Its iterations.
     pub iterations: u32,
-}
-
-/// Something a cluster is owed while it cannot be reached (R12).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Debt {
-    /// The credential in this slot has to go.
-    Slot(Mechanism),
-    /// All ACLs and quotas of the principal have to go.
-    Access,
-    /// These ACLs were cut by a revocation and have to be given back.
-    GiveBack(Vec<AclRule>),
 }
 
 /// Where a given password was read, and which version of it.
