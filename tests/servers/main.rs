@@ -1,1 +1,6 @@
+//! Everything that needs real servers, started by `tests/stack`.
 
+#[path = "../stack/mod.rs"]
+mod stack;
+
+mod kafka_stack;

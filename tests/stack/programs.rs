@@ -1,0 +1,53 @@
+//! Where programs and downloads are found, and what installs a missing one.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::StackError;
+
+/// What installs the Java side of the stack.
+const INSTALL_JAVA: &str = "apt-get install -y maven openjdk-17-jdk-headless";
+
+/// Where downloaded and built servers are kept: `$XDG_CACHE_HOME/kastellan/stack`, else `~/.cache/kastellan/stack`.
+pub fn cache_folder() -> PathBuf {
+    let base = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
+        (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache),
+        (_, Some(home)) => PathBuf::from(home).join(".cache"),
+        (_, None) => std::env::temp_dir(),
+    };
+    base.join("kastellan/stack")
+}
+
+/// The Java launcher: of `$JAVA_HOME`, else the one on `PATH`.
+pub fn java() -> Result<PathBuf, StackError> {
+    if let Some(home) = std::env::var_os("JAVA_HOME") {
+        let launcher = PathBuf::from(home).join("bin/java");
+        if launcher.is_file() {
+            return Ok(launcher);
+        }
+    }
+    on_path("java")
+}
+
+/// Maven, from `PATH`.
+pub fn maven() -> Result<PathBuf, StackError> {
+    on_path("mvn")
+}
+
+fn on_path(program: &'static str) -> Result<PathBuf, StackError> {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+        .ok_or(StackError::MissingProgram { program, install: INSTALL_JAVA })
+}
+
+/// Runs a program to its end; its output goes into the error if it fails.
+pub fn run(command: &mut Command) -> Result<(), StackError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(StackError::io(format!("run `{program}`")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].concat();
+    Err(StackError::Program { program, output: String::from_utf8_lossy(&text).into_owned() })
+}
