@@ -7,4 +7,6 @@
 pub mod credential;
 pub mod diagnostic;
 pub mod names;
+pub mod plan;
 pub mod secret;
+pub mod state;

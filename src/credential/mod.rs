@@ -19,3 +19,6 @@ pub use phase::Phase;
 pub use record::{
     AdoptedSlot, Authentication, Deletion, DeletionPolicy, DeliveryRecord, GivenSource, RECORD_SCHEMA, Record, Slot,
 };
+
+#[cfg(test)]
+mod tests;

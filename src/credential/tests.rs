@@ -1,0 +1,470 @@
+//! Drives the machine against a small world: one user, one cluster, a store; with a crash before and after any effect.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::names::{
+    BootInstant, ClusterId, ClusterName, DeliveryName, Generation, Mechanism, NamespacedName, Now, RotationId, Scope,
+    UserName,
+};
+use crate::secret::{Iterations, PasswordLength, Salt};
+
+const FENCE: Duration = Duration::from_secs(60);
+const SHA_512: Mechanism = Mechanism::ScramSha512;
+const SHA_256: Mechanism = Mechanism::ScramSha256;
+
+/// Everything outside the machine.
+#[derive(Clone)]
+struct World {
+    slots: Slots,
+    access_granted: bool,
+    record: Option<Record>,
+    /// Material by generation: what it holds, and which password.
+    material: BTreeMap<Generation, (Slot, u64)>,
+    passwords_drawn: u64,
+    /// Generation and password of the document; password 0 is a tombstone.
+    document: Option<(Generation, u64)>,
+    delivered: bool,
+    seconds: u64,
+    watch: Watch,
+    permit_ids: u64,
+    record_writes: usize,
+    effects: Vec<&'static str>,
+}
+
+/// When the process dies.
+#[derive(Clone, Copy)]
+struct Crash {
+    at: usize,
+    after: bool,
+}
+
+#[derive(Debug, PartialEq)]
+enum End {
+    Settled,
+    Crashed,
+    Blocked,
+}
+
+fn cluster() -> ClusterName {
+    ClusterName::parse("prod").unwrap()
+}
+
+fn wanted() -> Wanted {
+    Wanted {
+        scope: Scope::default(),
+        username: UserName::parse("payments").unwrap(),
+        clusters: vec![cluster()],
+        authentication: WantedAuthentication::Scram {
+            mechanisms: vec![SHA_512, SHA_256],
+            iterations: Iterations::default(),
+            length: PasswordLength::default(),
+            given: None,
+        },
+        adopt: false,
+        deletion_policy: DeletionPolicy::Delete,
+        moved_from: None,
+    }
+}
+
+fn slot_of(generation: Generation, mechanism: Mechanism) -> Slot {
+    Slot {
+        generation,
+        rotation_id: RotationId::parse(format!("r{generation}")).unwrap(),
+        mechanism,
+        salt: Salt::observed([u8::try_from(generation.0).unwrap(); 16]),
+        iterations: 4096,
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            slots: Slots::new(),
+            access_granted: false,
+            record: None,
+            material: BTreeMap::new(),
+            passwords_drawn: 0,
+            document: None,
+            delivered: false,
+            seconds: 1_000_000,
+            watch: Watch::default(),
+            permit_ids: 0,
+            record_writes: 0,
+            effects: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        let boot = Duration::from_secs(self.seconds);
+        Now { wall: Timestamp::UNIX_EPOCH + boot, boot: BootInstant(boot) }
+    }
+
+    fn facts(&self, wanted: Option<&Wanted>) -> Facts {
+        let present = self.access_granted;
+        let access =
+            AccessFact { grants: wanted.is_some() && !present, withdrawals: wanted.is_none() && present, present };
+        let seen = ClusterFacts {
+            id: ClusterId::parse("id").unwrap(),
+            slots: Seen::Known(self.slots.clone()),
+            access: Seen::Known(access),
+        };
+        let delivery = match (wanted, self.delivered) {
+            (Some(_), true) => DeliveryState::InStep,
+            (Some(_), false) => DeliveryState::Pending("missing".into()),
+            (None, _) => DeliveryState::Surplus,
+        };
+        Facts {
+            clusters: BTreeMap::from([(cluster(), Seen::Known(seen))]),
+            document: Seen::Known(self.document.map(|(generation, password)| version(generation, password))),
+            deliveries: BTreeMap::from([(DeliveryName::parse("file").unwrap(), delivery)]),
+            source: Seen::Known(None),
+            claimed_by: None,
+        }
+    }
+
+    /// One process: plans and drives until it settles, is blocked, or dies. A new process watches permits anew.
+    fn run(&mut self, wanted: Option<&Wanted>, crash: Option<Crash>) -> End {
+        self.watch = Watch::default();
+        if let Some(record) = &self.record {
+            self.watch.see(record, self.now().boot);
+        }
+        let facts = self.facts(wanted);
+        let decision = decide(self.record.as_ref(), wanted, &facts, self.now().wall);
+        if !decision.blocked.is_empty() {
+            return End::Blocked;
+        }
+        let mut count = 0;
+        for transition in decision.transitions {
+            let mut progress = Progress::default();
+            loop {
+                self.permit_ids += 2;
+                let context = Context {
+                    now: self.now(),
+                    watch: &self.watch,
+                    fence: FENCE,
+                    undo_for: Duration::from_secs(7 * 86_400),
+                    permit_ids: [PermitId(self.permit_ids), PermitId(self.permit_ids + 1)],
+                };
+                let user: NamespacedName = "payments/payments".parse().unwrap();
+                let subject =
+                    Subject { user: &user, record: self.record.as_ref(), wanted, facts: &facts, progress: &progress };
+                match next(&subject, &transition, &context) {
+                    Step::Settled => break,
+                    Step::Blocked(_) => return End::Blocked,
+                    Step::Wait(why) => panic!("waits for {why}"),
+                    Step::Fence(wait) => self.seconds += wait.as_secs().max(1),
+                    Step::Act(effect) => {
+                        if crash.is_some_and(|crash| crash.at == count && !crash.after) {
+                            return End::Crashed;
+                        }
+                        self.effects.push(effect.name());
+                        self.execute(effect, &mut progress);
+                        if crash.is_some_and(|crash| crash.at == count) {
+                            return End::Crashed;
+                        }
+                        count += 1;
+                        assert!(count < 40, "no end: {:?}", self.effects);
+                    }
+                }
+            }
+        }
+        End::Settled
+    }
+
+    fn execute(&mut self, effect: Effect, progress: &mut Progress) {
+        match effect {
+            Effect::Material(order) => {
+                let password = match order.origin {
+                    Origin::Generated(_) => {
+                        self.passwords_drawn += 1;
+                        self.passwords_drawn
+                    }
+                    Origin::SameAs(kept) => self.material[&kept].1,
+                    Origin::Given { .. } => panic!("nothing is given here"),
+                };
+                let made = (slot_of(order.generation, order.mechanism), password);
+                let (slot, there) = self.material.entry(order.generation).or_insert(made).clone();
+                let usable = slot.mechanism == order.mechanism
+                    && (matches!(order.origin, Origin::Generated(_)) || there == password);
+                progress.advance(if usable {
+                    Outcome::Material { slot, source: None }
+                } else {
+                    Outcome::MaterialUnusable(order.generation)
+                });
+            }
+            Effect::Record(record) => self.write(*record, progress),
+            Effect::Look { .. } => progress.advance(Outcome::Looked(cluster(), self.slots.clone())),
+            Effect::Grant { .. } => {
+                assert!(self.record.is_some(), "I8: nothing is made in Kafka that no record names");
+                self.access_granted = true;
+                progress.advance(Outcome::Granted(cluster()));
+            }
+            Effect::Upsert { slot, permit, .. } => {
+                let record = self.record.as_ref().unwrap();
+                assert!(self.material.contains_key(&slot.generation), "I1");
+                assert!(record.permits.iter().any(|held| held.id == permit && held.mechanism == slot.mechanism), "R1");
+                let seen = SlotSeen { iterations: slot.iterations, salt: Some(slot.salt.clone()) };
+                self.slots.insert(slot.mechanism, seen);
+                progress.advance(Outcome::Upserted(cluster()));
+            }
+            Effect::Login { slot, .. } => {
+                assert_eq!(self.slots[&slot.mechanism].salt.as_ref(), Some(&slot.salt));
+                progress.advance(Outcome::LoggedIn(cluster()));
+            }
+            Effect::Document(slot) => {
+                assert!(self.document.is_none_or(|(generation, _)| generation <= slot.generation), "I7");
+                assert_eq!(self.slots[&slot.mechanism].salt.as_ref(), Some(&slot.salt), "I2");
+                self.document = Some((slot.generation, self.material[&slot.generation].1));
+                progress.advance(Outcome::Document(version(slot.generation, self.material[&slot.generation].1)));
+            }
+            Effect::Deliver { names, .. } => {
+                self.delivered = true;
+                names.into_iter().for_each(|name| progress.advance(Outcome::Delivered(name, delivery())));
+            }
+            Effect::Recall { names } => {
+                self.delivered = false;
+                names.into_iter().for_each(|name| progress.advance(Outcome::Recalled(name)));
+            }
+            Effect::Withdraw { .. } => {
+                self.access_granted = false;
+                progress.advance(Outcome::Withdrawn(cluster()));
+            }
+            Effect::Empty { slots, permits } => {
+                for mechanism in &slots[&cluster()] {
+                    assert!(permits.contains_key(mechanism), "R1");
+                    self.slots.remove(mechanism);
+                }
+                progress.advance(Outcome::Emptied(cluster()));
+            }
+            Effect::Bury(generation) => {
+                self.document = Some((generation, 0));
+                progress.advance(Outcome::Buried(version(generation, 0)));
+            }
+            Effect::Destroy(generations) => {
+                for generation in generations {
+                    let record = self.record.as_ref().unwrap();
+                    let in_use = record.active.as_ref().filter(|_| record.phase != Phase::Deleted);
+                    let needed = in_use.map(|slot| slot.generation);
+                    assert_ne!(needed, Some(generation), "the active credential's material stays");
+                    self.material.remove(&generation);
+                    progress.advance(Outcome::Destroyed(generation));
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, record: Record, progress: &mut Progress) {
+        let before = self.record.as_ref();
+        assert!(before.is_none_or(|before| before.phase.may_become(record.phase)), "{before:?} to {record:?}");
+        assert!(before.is_none_or(|before| before.allotted <= record.allotted), "R8");
+        let known = before.map(|record| record.permits.clone()).unwrap_or_default();
+        for permit in record.permits.iter().filter(|permit| !known.contains(permit)) {
+            let boot = self.now().boot;
+            self.watch.issue(permit, boot);
+            progress.own_permits.insert(permit.mechanism, permit.id);
+        }
+        self.record = Some(record);
+        self.record_writes += 1;
+    }
+
+    fn password(&self) -> Option<u64> {
+        self.document.map(|(_, password)| password).filter(|password| *password != 0)
+    }
+}
+
+fn version(generation: Generation, password: u64) -> Version {
+    Version(format!("{generation}-{password}"))
+}
+
+fn delivery() -> DeliveryRecord {
+    DeliveryRecord { kind: "file".into(), target: "/x".into(), digest: String::new(), written: BTreeMap::new() }
+}
+
+/// A world in which the user is provisioned, and the permits of that are long over.
+fn provisioned() -> World {
+    let mut world = World::new();
+    assert_eq!(world.run(Some(&wanted()), None), End::Settled);
+    world.seconds += 2 * 3600;
+    world.effects.clear();
+    world
+}
+
+#[test]
+fn a_first_provisioning_writes_the_record_twice_and_everything_else_once() {
+    let mut world = World::new();
+    assert_eq!(world.run(Some(&wanted()), None), End::Settled);
+    let expected =
+        ["material", "record-prepared", "grant", "look", "upsert", "login", "document", "deliver", "record-idle"];
+    assert_eq!(world.effects, expected);
+    let record = world.record.as_ref().unwrap();
+    assert_eq!((record.phase, record.generation), (Phase::Idle, Generation(1)));
+    assert_eq!(world.password(), Some(1));
+}
+
+#[test]
+fn a_settled_user_has_nothing_to_do() {
+    let mut world = provisioned();
+    assert_eq!(world.run(Some(&wanted()), None), End::Settled);
+    assert!(world.effects.is_empty());
+}
+
+#[test]
+fn a_crash_at_any_effect_is_finished_by_the_next_run_with_one_password_per_generation() {
+    type Story = (&'static str, fn() -> World, Option<Wanted>, Option<u64>);
+    let stories: [Story; 3] = [
+        ("first apply", World::new, Some(wanted()), Some(1)),
+        ("deletion", provisioned, None, None),
+        ("undo", deleted, Some(wanted()), Some(1)),
+    ];
+    for (name, begin, wanted, password) in stories {
+        for after in [false, true] {
+            for at in 0.. {
+                let mut world = begin();
+                let crash = Crash { at, after };
+                if world.run(wanted.as_ref(), Some(crash)) != End::Crashed {
+                    assert!(at > 4, "{name} has only {at} effects");
+                    break;
+                }
+                world.seconds += 5;
+                assert_eq!(world.run(wanted.as_ref(), None), End::Settled, "{name}: crash at {at}, after: {after}");
+                assert_eq!(world.password(), password, "{name}: crash at {at}, after: {after}");
+                assert_eq!(world.slots.len(), usize::from(password.is_some()), "{name}: crash at {at}");
+                assert_eq!(world.access_granted, password.is_some(), "{name}: crash at {at}");
+                assert_eq!(world.delivered, password.is_some(), "{name}: crash at {at}");
+                world.effects.clear();
+                assert_eq!(world.run(wanted.as_ref(), None), End::Settled);
+                assert!(world.effects.is_empty(), "{name}: not settled after a crash at {at}: {:?}", world.effects);
+            }
+        }
+    }
+}
+
+fn deleted() -> World {
+    let mut world = provisioned();
+    assert_eq!(world.run(None, None), End::Settled);
+    world.effects.clear();
+    world
+}
+
+#[test]
+fn a_deletion_takes_access_first_and_leaves_a_tombstone() {
+    let mut world = provisioned();
+    assert_eq!(world.run(None, None), End::Settled);
+    let expected = ["record-deleting", "withdraw", "recall", "bury", "look", "empty", "record-deleted"];
+    assert_eq!(world.effects, expected);
+    let record = world.record.unwrap();
+    assert_eq!((record.phase, record.allotted), (Phase::Deleted, Generation(2)));
+    assert!(world.material.contains_key(&Generation(1)), "kept for the undo");
+}
+
+#[test]
+fn a_deletion_right_after_a_change_waits_for_the_fence() {
+    let mut world = World::new();
+    world.run(Some(&wanted()), None);
+    let before = world.seconds;
+    assert_eq!(world.run(None, None), End::Settled);
+    assert!(world.seconds - before >= 90, "waited {} s", world.seconds - before);
+}
+
+#[test]
+fn an_undo_brings_the_same_password_back_as_the_next_number_without_waiting_for_the_fence() {
+    let mut world = deleted();
+    let before = world.seconds;
+    assert_eq!(world.run(Some(&wanted()), None), End::Settled);
+    assert_eq!(world.seconds, before, "the free slot needs no fence");
+    assert_eq!(world.document, Some((Generation(3), 1)));
+    assert!(!world.material.contains_key(&Generation(1)), "the old generation's material is destroyed");
+}
+
+#[test]
+fn after_the_undo_period_the_material_is_destroyed_and_a_new_user_gets_a_new_password() {
+    let mut world = deleted();
+    world.seconds += 8 * 86_400;
+    assert_eq!(world.run(None, None), End::Settled);
+    assert!(world.material.is_empty());
+    assert_eq!(world.run(Some(&wanted()), None), End::Settled);
+    assert_eq!(world.document, Some((Generation(3), 2)));
+}
+
+#[test]
+fn a_credential_that_appears_between_plan_and_apply_stops_everything_before_kafka_is_touched() {
+    let mut world = World::new();
+    // The plan saw nothing; the crash leaves PREPARED, and then a stranger arrives in the other slot.
+    assert_eq!(world.run(Some(&wanted()), Some(Crash { at: 1, after: true })), End::Crashed);
+    let stranger = SlotSeen { iterations: 4096, salt: Some(Salt::observed([99; 16])) };
+    world.slots.insert(SHA_256, stranger.clone());
+    assert_eq!(world.run(Some(&wanted()), None), End::Blocked);
+    assert_eq!(world.slots, Slots::from([(SHA_256, stranger)]));
+}
+
+#[test]
+fn a_name_that_exists_is_not_touched_without_adopt_and_ours_goes_into_the_free_slot_with_it() {
+    let mut world = World::new();
+    let stranger = SlotSeen { iterations: 8192, salt: Some(Salt::observed([99; 16])) };
+    world.slots.insert(SHA_512, stranger.clone());
+    assert_eq!(world.run(Some(&wanted()), None), End::Blocked);
+    let adopting = Wanted { adopt: true, ..wanted() };
+    assert_eq!(world.run(Some(&adopting), None), End::Settled);
+    assert_eq!(world.slots[&SHA_512], stranger, "the unknown credential stays");
+    assert_eq!(world.record.as_ref().unwrap().active.as_ref().unwrap().mechanism, SHA_256);
+    assert_eq!(world.record.unwrap().adopted.len(), 1);
+}
+
+#[test]
+fn with_both_slots_taken_adopting_replaces_the_later_mechanism() {
+    let mut world = World::new();
+    for (mechanism, salt) in [(SHA_512, 98), (SHA_256, 99)] {
+        world.slots.insert(mechanism, SlotSeen { iterations: 4096, salt: Some(Salt::observed([salt; 16])) });
+    }
+    assert_eq!(world.run(Some(&Wanted { adopt: true, ..wanted() }), None), End::Settled);
+    let record = world.record.unwrap();
+    assert_eq!(record.active.unwrap().mechanism, SHA_256);
+    assert_eq!(record.adopted.iter().map(|slot| slot.mechanism).collect::<Vec<_>>(), [SHA_512]);
+}
+
+#[test]
+fn drift_is_healed_with_the_same_generation_and_no_second_password() {
+    for drift in [None, Some(SlotSeen { iterations: 4096, salt: Some(Salt::observed([99; 16])) })] {
+        let mut world = provisioned();
+        match drift {
+            None => drop(world.slots.remove(&SHA_512)),
+            Some(stranger) => drop(world.slots.insert(SHA_512, stranger)),
+        }
+        assert_eq!(world.run(Some(&wanted()), None), End::Settled);
+        assert_eq!(world.effects, ["record-idle", "look", "upsert", "login"]);
+        assert_eq!(world.slots[&SHA_512].salt, Some(slot_of(Generation(1), SHA_512).salt));
+        assert_eq!(world.passwords_drawn, 1);
+    }
+}
+
+#[test]
+fn changes_that_need_a_rotation_are_blocked_and_named() {
+    let mut world = provisioned();
+    let mut changed = wanted();
+    changed.authentication = WantedAuthentication::Scram {
+        mechanisms: vec![SHA_256],
+        iterations: Iterations::try_from(8192).unwrap(),
+        length: PasswordLength::default(),
+        given: None,
+    };
+    let facts = world.facts(Some(&changed));
+    let decision = decide(world.record.as_ref(), Some(&changed), &facts, world.now().wall);
+    let expected = [Change::Mechanism(SHA_512), Change::Iterations { from: 4096, to: 8192 }];
+    assert_eq!(decision.blocked, expected.map(Blocked::NeedsRotation));
+    assert!(decision.transitions.is_empty());
+    assert_eq!(world.run(Some(&changed), None), End::Blocked);
+}
+
+#[test]
+fn what_cannot_be_seen_is_never_taken_for_absent() {
+    let world = provisioned();
+    let mut facts = world.facts(Some(&wanted()));
+    facts.clusters.insert(cluster(), Seen::unknown("broker 3 unreachable"));
+    let decision = decide(world.record.as_ref(), Some(&wanted()), &facts, world.now().wall);
+    assert!(decision.transitions.is_empty(), "{decision:?}");
+    assert_eq!(decision.waiting.len(), 1);
+}

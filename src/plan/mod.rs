@@ -1,0 +1,251 @@
+//! The plan: what leads from observed to desired, decided user by user, and a report of everything that is not done and
+//! why. Pure, synchronous, silent.
+
+mod limits;
+mod report;
+
+pub use limits::Refusal;
+pub use report::{Report, Reported};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::credential::{Decision, Facts, Record, Seen, Transition, Versioned, Wanted, decide};
+use crate::names::{ClusterName, NamespacedName, StoreName, UserName};
+use crate::state::{AccessChange, Claims, Desired, DesiredDelivery, DesiredUser, Observed, facts_of};
+
+/// What a pass may do, beyond what the documents say.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Options {
+    /// Whether users whose document is gone are deleted.
+    pub prune: bool,
+    /// The most users, ACLs and quotas that may go in one pass.
+    pub max_deletes: usize,
+    /// Whether every user of the scope may be deleted.
+    pub allow_empty: bool,
+    /// How long a deletion can be undone.
+    pub undo_for: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { prune: false, max_deletes: 10, allow_empty: false, undo_for: Duration::from_secs(7 * 24 * 3600) }
+    }
+}
+
+/// Everything a pass would do.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Users for whom something is to be done.
+    pub users: BTreeMap<NamespacedName, UserPlan>,
+    /// What is not done, and why; sorted.
+    pub reports: Vec<Report>,
+    /// Why the pass as a whole may not run; empty when it may.
+    pub refusals: Vec<Refusal>,
+    /// How many users the documents declare.
+    pub declared: usize,
+    /// How many of them are exactly as declared.
+    pub in_step: usize,
+    /// What counts against the limit: users, ACLs and quotas that go.
+    pub deletes: usize,
+    /// The limit they are counted against.
+    pub max_deletes: usize,
+}
+
+/// What is to be done for one user, with everything the engine needs to do it.
+#[derive(Debug, Clone)]
+pub struct UserPlan {
+    /// Its name in Kafka.
+    pub username: UserName,
+    /// The store of its record.
+    pub store: StoreName,
+    /// Its record as it was read; the engine starts from this version.
+    pub record: Option<Versioned<Record>>,
+    /// What the document asks; `None` when it is gone.
+    pub wanted: Option<Arc<Wanted>>,
+    /// In this order.
+    pub transitions: Vec<Transition>,
+    /// What was known when this was decided.
+    pub facts: Facts,
+    /// ACLs and quotas to change, by cluster.
+    pub access: BTreeMap<ClusterName, AccessChange>,
+    /// Deliveries that are declared.
+    pub deliveries: BTreeMap<crate::names::DeliveryName, DesiredDelivery>,
+    /// Clusters in the document's order, else the record's.
+    pub clusters: Vec<ClusterName>,
+}
+
+impl Plan {
+    /// Whether there is anything to do.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// Whether anything waits or is blocked.
+    pub fn is_held_up(&self) -> bool {
+        self.reports.iter().any(|report| report.what.is_held_up())
+    }
+}
+
+/// Makes the plan.
+pub fn plan(desired: &Desired, observed: &Observed, options: &Options, now: Timestamp) -> Plan {
+    let claims = Claims::collect(desired, observed);
+    let mut plan = Plan { declared: desired.users.len(), max_deletes: options.max_deletes, ..Plan::default() };
+    report_stores(desired, observed, &mut plan);
+    for (user, wanted) in &desired.users {
+        plan_declared(user, wanted, &claims, desired, observed, now, &mut plan);
+    }
+    let mut gone = 0;
+    for (user, seen) in &observed.records {
+        if desired.users.contains_key(user) {
+            continue;
+        }
+        match seen {
+            Seen::Known(found) if found.record.value.scope == desired.scope => {
+                gone += usize::from(plan_undeclared(user, found, &claims, desired, observed, options, now, &mut plan));
+            }
+            Seen::Known(_) => {}
+            Seen::Unknown(why) => plan.report(user, Reported::Waiting(why.clone())),
+        }
+    }
+    plan.refusals.extend(limits::refusals(&plan, desired, observed, options, gone));
+    plan.reports.sort();
+    plan
+}
+
+impl Plan {
+    fn report(&mut self, user: &NamespacedName, what: Reported) {
+        self.reports.push(Report { user: Some(user.clone()), what });
+    }
+}
+
+/// A store that cannot be listed holds up its users; said once, not once for each of them.
+fn report_stores(desired: &Desired, observed: &Observed, plan: &mut Plan) {
+    for (store, why) in &observed.stores_unknown {
+        let users = desired.users.values().filter(|user| user.store == *store).count();
+        let why = format!("store {store}: {why}; {users} of its users wait").into();
+        plan.reports.push(Report { user: None, what: Reported::Waiting(why) });
+    }
+}
+
+fn plan_declared(
+    user: &NamespacedName,
+    wanted: &DesiredUser,
+    claims: &Claims,
+    desired: &Desired,
+    observed: &Observed,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    if wanted.suspend {
+        return plan.report(user, Reported::Suspended);
+    }
+    if observed.stores_unknown.contains_key(&wanted.store) {
+        return;
+    }
+    if let Some(refusal) = limits::protected(user, wanted, desired, observed) {
+        return plan.refusals.push(refusal);
+    }
+    let found = match observed.records.get(user) {
+        None => None,
+        Some(Seen::Known(found)) => Some(found),
+        Some(Seen::Unknown(why)) => return plan.report(user, Reported::Waiting(why.clone())),
+    };
+    if let Some(found) = found.filter(|found| found.store != wanted.store || found.also_in.is_some()) {
+        let from = found.also_in.clone().unwrap_or_else(|| found.store.clone());
+        return plan.report(user, Reported::StoreChanged { from, to: wanted.store.clone() });
+    }
+    let record = found.map(|found| &found.record);
+    let (facts, access) = facts_of(user, Some(wanted), record.map(|record| &record.value), claims, desired, observed);
+    let decision = decide(record.map(|record| &record.value), Some(&wanted.wanted), &facts, now);
+    let is_still = decision.blocked.is_empty() && decision.waiting.is_empty() && decision.transitions.is_empty();
+    plan.in_step += usize::from(is_still);
+    if is_still {
+        return;
+    }
+    let transitions = plan.take_notes(user, decision);
+    if transitions.is_empty() {
+        return;
+    }
+    plan.deletes += access.values().map(AccessChange::deletes).sum::<usize>();
+    let user_plan = UserPlan {
+        username: wanted.wanted.username.clone(),
+        store: wanted.store.clone(),
+        record: record.cloned(),
+        wanted: Some(wanted.wanted.clone()),
+        transitions,
+        facts,
+        access,
+        deliveries: wanted.deliveries.clone(),
+        clusters: wanted.wanted.clusters.clone(),
+    };
+    plan.users.insert(user.clone(), user_plan);
+}
+
+impl Plan {
+    /// Moves what is blocked and waits into the report; hands back what is to be done.
+    fn take_notes(&mut self, user: &NamespacedName, decision: Decision) -> Vec<Transition> {
+        for blocked in decision.blocked {
+            self.report(user, Reported::Blocked(blocked));
+        }
+        for waiting in decision.waiting {
+            let why = match waiting.cluster {
+                Some(cluster) => format!("{cluster}: {}", waiting.why).into(),
+                None => waiting.why,
+            };
+            self.report(user, Reported::Waiting(why));
+        }
+        decision.transitions
+    }
+}
+
+/// Plans a user whose document is gone; answers whether it is deleted in this pass.
+#[expect(clippy::too_many_arguments, reason = "the nouns of one pass; a struct for one call would only rename them")]
+fn plan_undeclared(
+    user: &NamespacedName,
+    found: &crate::state::RecordObserved,
+    claims: &Claims,
+    desired: &Desired,
+    observed: &Observed,
+    options: &Options,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> bool {
+    let record = &found.record.value;
+    let (facts, access) = facts_of(user, None, Some(record), claims, desired, observed);
+    let decision = decide(Some(record), None, &facts, now);
+    let begins = decision.transitions == [Transition::Delete] && record.phase != crate::credential::Phase::Deleting;
+    if record.claims_username() && !begins && decision.transitions.is_empty() && decision.blocked.is_empty() {
+        plan.report(user, Reported::Retained);
+        return false;
+    }
+    if begins && !options.prune {
+        plan.report(user, Reported::Undeclared);
+        return false;
+    }
+    let transitions = plan.take_notes(user, decision);
+    if transitions.is_empty() {
+        return false;
+    }
+    let deletes = transitions.contains(&Transition::Delete);
+    if deletes {
+        plan.deletes += 1 + access.values().map(AccessChange::deletes).sum::<usize>();
+    }
+    let user_plan = UserPlan {
+        username: record.username.clone(),
+        store: found.store.clone(),
+        record: Some(found.record.clone()),
+        wanted: None,
+        transitions,
+        facts,
+        access: if deletes { access } else { BTreeMap::new() },
+        deliveries: BTreeMap::new(),
+        clusters: record.clusters.keys().cloned().collect(),
+    };
+    plan.users.insert(user.clone(), user_plan);
+    begins
+}

@@ -1,0 +1,103 @@
+//! What a pass does not do, and why.
+
+use std::sync::Arc;
+
+use crate::credential::Blocked;
+use crate::names::{NamespacedName, StoreName};
+
+/// One line of the report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Whom it is about; `None`: the pass as a whole.
+    pub user: Option<NamespacedName>,
+    /// What is said.
+    pub what: Reported,
+}
+
+/// Why something is not done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reported {
+    /// Something has to come back first.
+    Waiting(Arc<str>),
+    /// A person has to decide.
+    Blocked(Blocked),
+    /// The document names another store than the one that holds the record.
+    StoreChanged {
+        /// The store that holds it, or a second one that does.
+        from: StoreName,
+        /// The one the document names.
+        to: StoreName,
+    },
+    /// The document is gone; only a pruning pass deletes the user.
+    Undeclared,
+    /// The document is gone and its deletion policy was `Retain`.
+    Retained,
+    /// The document says `suspend: true`.
+    Suspended,
+}
+
+impl Reported {
+    /// Whether the user is not as declared because of it, so that a pass ends with exit status 4.
+    pub const fn is_held_up(&self) -> bool {
+        match self {
+            Self::Waiting(_) | Self::Blocked(_) | Self::StoreChanged { .. } => true,
+            Self::Undeclared | Self::Retained | Self::Suspended => false,
+        }
+    }
+
+    /// The heading it stands under; also its order.
+    pub const fn heading(&self) -> &'static str {
+        match self {
+            Self::Waiting(_) => "waiting",
+            Self::Blocked(_) | Self::StoreChanged { .. } => "blocked",
+            Self::Undeclared | Self::Retained => "undeclared",
+            Self::Suspended => "suspended",
+        }
+    }
+
+    /// The remedy, if there is a general one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Blocked(blocked) => blocked.hint(),
+            Self::Undeclared => Some("pass `--prune` to delete it, or put the document back".to_owned()),
+            Self::StoreChanged { from, .. } => Some(format!("name `store: {from}` for now")),
+            Self::Waiting(_) | Self::Retained | Self::Suspended => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Reported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Waiting(why) => f.write_str(why),
+            Self::Blocked(blocked) => blocked.fmt(f),
+            Self::StoreChanged { from, to } => {
+                write!(
+                    f,
+                    "its credential lives in store `{from}`, the document names `{to}`: moving a live user between stores is not built yet"
+                )
+            }
+            Self::Undeclared => f.write_str("no document declares it any more"),
+            Self::Retained => f.write_str(
+                "no document declares it any more; its deletion policy is Retain: everything is left as it is",
+            ),
+            Self::Suspended => f.write_str("suspended by its document"),
+        }
+    }
+}
+
+impl Eq for Report {}
+
+impl PartialOrd for Report {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Report {
+    /// By heading, then user, then text: the order in which people read it.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let key = |report: &Self| (report.what.heading(), report.user.clone(), report.what.to_string());
+        key(self).cmp(&key(other))
+    }
+}

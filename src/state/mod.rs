@@ -1,0 +1,13 @@
+//! The two nouns before any verb: what is desired, and what is observed. Comparable, both without secret values.
+//!
+//! `resolve` makes [`Desired`] of documents; the engine fills [`Observed`]; [`facts`] brings the two together for one user.
+
+mod access;
+mod desired;
+mod facts;
+mod observed;
+
+pub use access::{AccessChange, QuotaChange, compare_access, withdraw_all};
+pub use desired::{Desired, DesiredCluster, DesiredDelivery, DesiredUser};
+pub use facts::{Claims, facts_of};
+pub use observed::{ClusterObserved, Observed, RecordObserved};
