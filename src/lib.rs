@@ -8,5 +8,6 @@ pub mod credential;
 pub mod diagnostic;
 pub mod names;
 pub mod plan;
+pub mod render;
 pub mod secret;
 pub mod state;

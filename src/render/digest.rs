@@ -1,0 +1,68 @@
+//! What decides the content of a delivery, as one digest without a secret (formats.md B9).
+
+use std::path::Path;
+
+use ring::digest::{Context, SHA256};
+
+use super::Format;
+use crate::credential::Connection;
+use crate::names::{Generation, NamespacedName, RotationId};
+
+/// Changes with every change of what the formats look like, so that files of an older program are written anew.
+const ENCODING: &str = "kastellan.io/delivery/file/1";
+
+/// SHA-256 in hex over what decides the content of a delivery. It may be public.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct InputsDigest(String);
+
+impl InputsDigest {
+    /// 64 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for InputsDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The digest of a plain file's inputs: each field with its length before it, so that no two lists of fields agree.
+///
+/// The material of a rotation never changes, so its id stands for user name, mechanism and password.
+pub fn inputs_digest(
+    user: &NamespacedName,
+    (generation, rotation_id): (Generation, &RotationId),
+    format: Format,
+    connection: &Connection,
+    target: &Path,
+    owner: Option<&str>,
+) -> InputsDigest {
+    let user = user.to_string();
+    let fields: [Option<&[u8]>; 10] = [
+        Some(ENCODING.as_bytes()),
+        Some(user.as_bytes()),
+        Some(&generation.0.to_be_bytes()),
+        Some(rotation_id.as_str().as_bytes()),
+        Some(format.as_str().as_bytes()),
+        Some(connection.bootstrap_servers.as_bytes()),
+        Some(connection.security_protocol.as_bytes()),
+        connection.ca_pem.as_deref().map(str::as_bytes),
+        Some(target.as_os_str().as_encoded_bytes()),
+        owner.map(str::as_bytes),
+    ];
+    let mut context = Context::new(&SHA256);
+    for field in fields {
+        // An absent field differs from an empty one.
+        match field {
+            Some(bytes) => {
+                context.update(&(bytes.len() as u64).to_be_bytes());
+                context.update(bytes);
+            }
+            None => context.update(&u64::MAX.to_be_bytes()),
+        }
+    }
+    InputsDigest(context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+}
