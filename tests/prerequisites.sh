@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Looks for what building and testing needs, names what is missing and the command that installs it, and runs that command
+# where root and apt-get are at hand.
+set -euo pipefail
+
+packages=()
+remedies=()
+
+# need PACKAGE TEST…: PACKAGE is missing unless the test succeeds.
+need() {
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || packages+=("$package")
+}
+
+java_is_17_or_later() {
+    local java=java version
+    if [ -n "${JAVA_HOME:-}" ]; then java=$JAVA_HOME/bin/java; fi
+    version=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)
+    [ "${version:-0}" -ge 17 ]
+}
+
+jdk() {
+    # Newer distributions have newer ones only.
+    if apt-cache show openjdk-17-jdk-headless >/dev/null 2>&1; then
+        echo openjdk-17-jdk-headless
+    else
+        echo default-jdk-headless
+    fi
+}
+
+need gcc command -v cc
+need make command -v make
+need pkg-config command -v pkg-config
+need libssl-dev pkg-config --exists openssl
+need zlib1g-dev pkg-config --exists zlib
+need git command -v git
+need maven command -v mvn
+need jdk java_is_17_or_later
+
+command -v cargo >/dev/null || remedies+=("Rust 1.95 or later: see https://rustup.rs")
+if command -v cargo >/dev/null; then
+    cargo fmt --version >/dev/null 2>&1 || remedies+=("rustup component add rustfmt")
+    cargo clippy --version >/dev/null 2>&1 || remedies+=("rustup component add clippy")
+fi
+
+if [ ${#packages[@]} -gt 0 ]; then
+    if command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
+        echo "installing what is missing: ${packages[*]}" >&2
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]/#jdk/$(jdk)}" >&2
+    else
+        remedies+=("apt-get install -y ${packages[*]/#jdk/openjdk-17-jdk-headless}")
+    fi
+fi
+
+if [ ${#remedies[@]} -gt 0 ]; then
+    {
+        echo "Something that building and testing needs is missing. Please run:"
+        printf '    %s\n' "${remedies[@]}"
+    } >&2
+    exit 1
+fi
