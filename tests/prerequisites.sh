@@ -46,9 +46,10 @@ fi
 
 if [ ${#packages[@]} -gt 0 ]; then
     if command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
+        packages=("${packages[@]/#jdk/$(jdk)}")
         echo "installing what is missing: ${packages[*]}" >&2
         apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]/#jdk/$(jdk)}" >&2
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
     else
         remedies+=("apt-get install -y ${packages[*]/#jdk/openjdk-17-jdk-headless}")
     fi

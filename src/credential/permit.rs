@@ -157,7 +157,7 @@ mod tests {
         let permit = Permit::new(PermitId(7), SHA_512, Content::None, FENCE, at(0));
         let unseen = Watch::default();
         let other = Content::Generation(Generation(2));
-        let wait = |second| fence_remaining(&[permit.clone()], SHA_512, other, &unseen, FENCE, at(second));
+        let wait = |second| fence_remaining(std::slice::from_ref(&permit), SHA_512, other, &unseen, FENCE, at(second));
         assert_eq!(wait(3600), Duration::from_secs(90));
         assert_eq!(wait(3630), Duration::ZERO);
     }
