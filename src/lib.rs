@@ -5,7 +5,9 @@
 #![warn(missing_docs)]
 
 pub mod credential;
+pub mod deliver;
 pub mod diagnostic;
+pub mod git;
 pub mod names;
 pub mod plan;
 pub mod render;
