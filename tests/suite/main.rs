@@ -1,3 +1,4 @@
 //! Everything that needs no server.
 
 mod architecture;
+mod renderings;

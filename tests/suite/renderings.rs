@@ -1,0 +1,125 @@
+//! Delivered files as people and clients see them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kastellan::credential::{Connection, LiveCredential};
+use kastellan::names::{Generation, Mechanism, RotationId, UserName};
+use kastellan::render::{Format, render};
+use kastellan::secret::Secret;
+
+const CA: &str = "subject=CN = Example CA
+-----BEGIN CERTIFICATE-----
+MIIBdDCCARmgAwIBAgIUExampleExampleExampleExampleExample
+Zm9yIHRlc3Rz
+-----END CERTIFICATE-----
+";
+
+fn file(format: Format, username: &str, ca_pem: Option<&str>) -> String {
+    let credential = LiveCredential {
+        generation: Generation(7),
+        rotation_id: RotationId::parse("abcdefghijklmnopqrstuvwxyz").unwrap(),
+        published_at: jiff::Timestamp::UNIX_EPOCH,
+        username: UserName::parse(username).unwrap(),
+        password: Secret::from_text("NotARealPassword".into()),
+        mechanism: Mechanism::ScramSha512,
+        connections: vec![],
+    };
+    let connection = Connection {
+        bootstrap_servers: "kafka-0.example.com:9094,kafka-1.example.com:9094".into(),
+        security_protocol: if ca_pem.is_some() { "SASL_SSL" } else { "SASL_PLAINTEXT" }.into(),
+        ca_pem: ca_pem.map(Arc::from),
+    };
+    let user = "payments/payments".parse().unwrap();
+    let rendered = render(format, &user, &credential, &connection, Path::new("/etc/payments/client.conf")).unwrap();
+    let mut text = rendered.main.expose_text().unwrap().to_owned();
+    if let Some(ca_file) = rendered.ca_file {
+        text.push_str("--- /etc/payments/client.conf.ca.pem\n");
+        text.push_str(std::str::from_utf8(&ca_file).unwrap());
+    }
+    text
+}
+
+#[test]
+fn properties_of_a_plaintext_listener() {
+    insta::assert_snapshot!(file(Format::Properties, "payments", None), @r##"
+    # Managed by Kastellan, do not edit: changes made here are overwritten.
+    # kastellan.io/user: payments/payments
+    # kastellan.io/generation: 7
+    # kastellan.io/rotation: abcdefghijklmnopqrstuvwxyz
+    bootstrap.servers=kafka-0.example.com:9094,kafka-1.example.com:9094
+    security.protocol=SASL_PLAINTEXT
+    sasl.mechanism=SCRAM-SHA-512
+    sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="payments" password="NotARealPassword";
+    "##);
+}
+
+#[test]
+fn properties_of_a_tls_listener() {
+    insta::assert_snapshot!(file(Format::Properties, "payments", Some(CA)), @r##"
+    # Managed by Kastellan, do not edit: changes made here are overwritten.
+    # kastellan.io/user: payments/payments
+    # kastellan.io/generation: 7
+    # kastellan.io/rotation: abcdefghijklmnopqrstuvwxyz
+    bootstrap.servers=kafka-0.example.com:9094,kafka-1.example.com:9094
+    security.protocol=SASL_SSL
+    sasl.mechanism=SCRAM-SHA-512
+    sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="payments" password="NotARealPassword";
+    ssl.truststore.type=PEM
+    ssl.truststore.certificates=-----BEGIN CERTIFICATE-----\nMIIBdDCCARmgAwIBAgIUExampleExampleExampleExampleExample\nZm9yIHRlc3Rz\n-----END CERTIFICATE-----
+    "##);
+}
+
+#[test]
+fn properties_of_a_name_that_needs_every_escape() {
+    insta::assert_snapshot!(file(Format::Properties, " CN=Müller, O=\"A\\B\" 😀 #!:", None), @r##"
+    # Managed by Kastellan, do not edit: changes made here are overwritten.
+    # kastellan.io/user: payments/payments
+    # kastellan.io/generation: 7
+    # kastellan.io/rotation: abcdefghijklmnopqrstuvwxyz
+    bootstrap.servers=kafka-0.example.com:9094,kafka-1.example.com:9094
+    security.protocol=SASL_PLAINTEXT
+    sasl.mechanism=SCRAM-SHA-512
+    sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username=" CN=M\u00FCller, O=\\"A\\\\B\\" \uD83D\uDE00 #!:" password="NotARealPassword";
+    "##);
+}
+
+#[test]
+fn librdkafka_of_a_plaintext_listener() {
+    insta::assert_snapshot!(file(Format::Librdkafka, "CN=Müller, O=\"A\\B\" #!:", None), @r##"
+    # Managed by Kastellan, do not edit: changes made here are overwritten.
+    # kastellan.io/user: payments/payments
+    # kastellan.io/generation: 7
+    # kastellan.io/rotation: abcdefghijklmnopqrstuvwxyz
+    bootstrap.servers=kafka-0.example.com:9094,kafka-1.example.com:9094
+    security.protocol=SASL_PLAINTEXT
+    sasl.mechanism=SCRAM-SHA-512
+    sasl.username=CN=Müller, O="A\B" #!:
+    sasl.password=NotARealPassword
+    "##);
+}
+
+#[test]
+fn librdkafka_of_a_tls_listener() {
+    insta::assert_snapshot!(file(Format::Librdkafka, "payments", Some(CA)), @r##"
+    # Managed by Kastellan, do not edit: changes made here are overwritten.
+    # kastellan.io/user: payments/payments
+    # kastellan.io/generation: 7
+    # kastellan.io/rotation: abcdefghijklmnopqrstuvwxyz
+    bootstrap.servers=kafka-0.example.com:9094,kafka-1.example.com:9094
+    security.protocol=SASL_SSL
+    sasl.mechanism=SCRAM-SHA-512
+    sasl.username=payments
+    sasl.password=NotARealPassword
+    ssl.ca.location=/etc/payments/client.conf.ca.pem
+    --- /etc/payments/client.conf.ca.pem
+    # Managed by Kastellan, do not edit: changes made here are overwritten.
+    # kastellan.io/user: payments/payments
+    # kastellan.io/generation: 7
+    # kastellan.io/rotation: abcdefghijklmnopqrstuvwxyz
+    -----BEGIN CERTIFICATE-----
+    MIIBdDCCARmgAwIBAgIUExampleExampleExampleExampleExample
+    Zm9yIHRlc3Rz
+    -----END CERTIFICATE-----
+    "##);
+}
