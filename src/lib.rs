@@ -12,4 +12,6 @@ pub mod names;
 pub mod plan;
 pub mod render;
 pub mod secret;
+pub mod source;
+pub mod spec;
 pub mod state;

@@ -16,7 +16,7 @@ pub enum Severity {
 }
 
 /// A place in a file. Lines and columns count from 1; columns count characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Location {
     /// The file as it was named on the command line, or below a folder named there; `-` for standard input.
@@ -37,9 +37,11 @@ impl std::fmt::Display for Location {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Snippet {
-    /// The whole line, without its end, cut to a sensible width.
+    /// The line, without its end; of a very long one a part, with `…` where it was cut.
     pub text: String,
-    /// How many characters from the location's column are meant; at least 1.
+    /// Column in `text` where what is meant begins, from 1; differs from the location's column where the line was cut.
+    pub column: usize,
+    /// How many characters from `column` are meant; at least 1.
     pub length: usize,
 }
 

@@ -5,10 +5,12 @@
 mod chain;
 mod exit;
 mod finding;
+mod text;
 
 pub use chain::Chain;
 pub use exit::ExitStatus;
 pub use finding::{Finding, Findings, Location, Severity, Snippet};
+pub use text::FindingText;
 
 /// What to do about a failed step at a port (store, Kafka, delivery).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

@@ -1,4 +1,5 @@
 //! Everything that needs no server.
 
 mod architecture;
+mod documents;
 mod renderings;

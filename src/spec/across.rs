@@ -1,0 +1,253 @@
+//! Checks across all documents: references, and claims that exclude each other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use super::Documents;
+use super::cluster::{ClusterDraft, KafkaClusterSpec};
+use super::deliver::DeliveryTarget;
+use super::kind::Drafts;
+use super::nearest;
+use super::password::PasswordSource;
+use super::report::Report;
+use super::source::{At, Place};
+use super::store::{CredentialStoreSpec, StoreDraft};
+use super::user::{Authentication, MechanismChoice, UserDraft};
+use super::value::StoreValue;
+use super::wording::list;
+use crate::diagnostic::Finding;
+use crate::names::{ClusterName, Mechanism, Segment, StoreName, UserName};
+
+/// Checks the drafts against each other and puts them together. What is wrong is in the report; a user whose store is not
+/// known is left out.
+pub(super) fn resolve(report: &mut Report<'_>, drafts: Drafts) -> Documents {
+    let Drafts { stores, clusters, users, store_names, cluster_names, .. } = drafts;
+    let store_inputs = inputs_places(&stores);
+    let mut resolver = Resolver {
+        report,
+        stores: stores.into_iter().map(|draft| (draft.name, draft.spec)).collect(),
+        clusters: BTreeMap::new(),
+        store_names,
+        cluster_names,
+        store_inputs,
+    };
+    resolver.clusters(clusters);
+    let users = resolver.users(users);
+    Documents { stores: resolver.stores, clusters: resolver.clusters, users }
+}
+
+fn inputs_places(stores: &[StoreDraft]) -> BTreeMap<StoreName, Vec<At>> {
+    stores.iter().map(|draft| (draft.name.clone(), draft.inputs.clone())).collect()
+}
+
+struct Resolver<'r, 's> {
+    report: &'r mut Report<'s>,
+    stores: BTreeMap<StoreName, CredentialStoreSpec>,
+    clusters: BTreeMap<ClusterName, KafkaClusterSpec>,
+    store_names: BTreeMap<StoreName, At>,
+    cluster_names: BTreeMap<ClusterName, At>,
+    store_inputs: BTreeMap<StoreName, Vec<At>>,
+}
+
+/// What exactly one user may have, with the first that has it.
+#[derive(Default)]
+struct Claims {
+    /// Kafka user names, by cluster.
+    names: HashMap<(ClusterName, UserName), At>,
+    /// Files that are delivered to.
+    files: HashMap<PathBuf, At>,
+    /// Namespaces of users, by store.
+    namespaces: BTreeMap<(StoreName, Segment), At>,
+}
+
+impl Resolver<'_, '_> {
+    fn clusters(&mut self, drafts: Vec<ClusterDraft>) {
+        for ClusterDraft { name, spec, password } in drafts {
+            let source = spec.admin.authentication.as_ref().and_then(|authentication| authentication.password());
+            if let (Some(PasswordSource::Store(value)), Some(at)) = (source, password) {
+                let value = value.clone();
+                if let Some(store) = self.only_store(at, "take `env` or `file`, or keep one CredentialStore") {
+                    self.given(at, &store, &value);
+                }
+            }
+            self.clusters.insert(name, spec);
+        }
+    }
+
+    fn users(&mut self, drafts: Vec<UserDraft>) -> BTreeMap<crate::names::NamespacedName, super::user::KafkaUserSpec> {
+        let mut claims = Claims::default();
+        let mut users = BTreeMap::new();
+        for draft in drafts {
+            self.cluster_references(&draft);
+            self.claims(&mut claims, &draft);
+            self.protection(&draft);
+            self.mechanisms(&draft);
+            let Some(store) = self.store(&draft) else { continue };
+            if let Authentication::Scram(scram) = &draft.authentication
+                && let Some(given) = &scram.given
+            {
+                self.given(draft.at(draft.places.given), &store, given);
+            }
+            let namespace = draft.identity.namespace.clone();
+            claims.namespaces.entry((store.clone(), namespace)).or_insert(draft.at(draft.places.name));
+            let (identity, spec) = draft.finish(store);
+            users.insert(identity, spec);
+        }
+        self.inputs_are_no_namespaces(&claims);
+        users
+    }
+
+    fn cluster_references(&mut self, draft: &UserDraft) {
+        for (cluster, place) in draft.clusters.iter().zip(&draft.places.clusters) {
+            if !self.cluster_names.contains_key(cluster) {
+                let mut finding = Finding::error("unknown-reference", format!("there is no KafkaCluster `{cluster}`"));
+                finding.hint = nearest::hint(cluster.as_str(), self.cluster_names.keys().map(ClusterName::as_str));
+                self.report.at(draft.at(*place), finding);
+            }
+        }
+    }
+
+    /// The store of a user, stated or the only one.
+    fn store(&mut self, draft: &UserDraft) -> Option<StoreName> {
+        let at = draft.at(draft.places.store);
+        let Some(stated) = &draft.stated_store else {
+            return self.only_store(at, "name it: `store: …`");
+        };
+        if self.store_names.contains_key(stated) {
+            return Some(stated.clone());
+        }
+        let mut finding = Finding::error("unknown-reference", format!("there is no CredentialStore `{stated}`"));
+        finding.hint = nearest::hint(stated.as_str(), self.store_names.keys().map(StoreName::as_str));
+        self.report.at(at, finding);
+        None
+    }
+
+    fn only_store(&mut self, at: At, remedy: &str) -> Option<StoreName> {
+        let mut names = self.store_names.keys();
+        match (names.next(), names.next()) {
+            (Some(only), None) => Some(only.clone()),
+            (None, _) => {
+                let finding = Finding::error("unknown-reference", "there is no CredentialStore among the documents");
+                self.report.at(at, finding.hint("add one: `kastellan init` writes it"));
+                None
+            }
+            (Some(_), Some(_)) => {
+                let message = format!(
+                    "more than one CredentialStore could be meant: {}",
+                    list(self.store_names.keys().map(StoreName::as_str))
+                );
+                self.report.at(at, Finding::error("ambiguous-store", message).hint(remedy));
+                None
+            }
+        }
+    }
+
+    /// A value may come only from below the inputs of its store: otherwise whoever may open a pull request may read any
+    /// secret that Kastellan can.
+    fn given(&mut self, at: At, store: &StoreName, value: &StoreValue) {
+        let Some(spec) = self.stores.get(store) else { return };
+        if spec.inputs.iter().any(|input| value.path.is_below(input)) {
+            return;
+        }
+        let message = format!("`{}` does not lie below the inputs of the store `{store}`", value.path);
+        let hint = match spec.inputs.is_empty() {
+            true => {
+                "the store has none; a person who may read secrets there adds `inputs: [imports/]` to it".to_owned()
+            }
+            false => format!(
+                "its inputs: {}",
+                spec.inputs.iter().map(|input| format!("`{input}/`")).collect::<Vec<_>>().join(", ")
+            ),
+        };
+        self.report.at(at, Finding::error("outside-inputs", message).hint(hint));
+    }
+
+    fn claims(&mut self, claims: &mut Claims, draft: &UserDraft) {
+        let here = draft.at(draft.places.username);
+        for cluster in &draft.clusters {
+            let first = *claims.names.entry((cluster.clone(), draft.username.clone())).or_insert(here);
+            // A second claim of the same document is a cluster that is listed twice, and has been reported.
+            if first != here {
+                let message = format!("the Kafka user `{}` on `{cluster}` is claimed twice", draft.username);
+                self.second(here, first, "duplicate-user", message);
+            }
+        }
+        for (delivery, place) in draft.deliver.iter().zip(&draft.places.deliver) {
+            let DeliveryTarget::File(file) = &delivery.target;
+            let here = draft.at(*place);
+            let first = *claims.files.entry(file.path.normal()).or_insert(here);
+            if first != here {
+                let message = format!("two deliveries go to the file `{}`", file.path);
+                self.second(here, first, "duplicate-delivery", message);
+            }
+        }
+    }
+
+    fn second(&mut self, here: At, first: At, code: &'static str, message: String) {
+        let first = self.report.source(first.source).location(first.place);
+        self.report.at(here, Finding::error(code, format!("{message}; first at {first}")));
+    }
+
+    fn protection(&mut self, draft: &UserDraft) {
+        let at = draft.at(draft.places.username);
+        let name = &draft.username;
+        for cluster in &draft.clusters {
+            let Some(spec) = self.clusters.get(cluster) else { continue };
+            let own = spec.admin.authentication.as_ref().and_then(|authentication| authentication.username());
+            let message = if own == Some(name) {
+                format!("`{name}` is Kastellan's own user on `{cluster}`")
+            } else if let Some(pattern) = spec.protected_users.iter().find(|pattern| pattern.matches(name)) {
+                format!("`{name}` is protected on `{cluster}` by `protectedUsers: {pattern}`")
+            } else {
+                continue;
+            };
+            self.report.at(at, Finding::error("protected-user", message).hint("no document may name it"));
+        }
+    }
+
+    /// Every cluster of a user must offer its mechanism, or one that the others offer too.
+    fn mechanisms(&mut self, draft: &UserDraft) {
+        let Authentication::Scram(scram) = &draft.authentication else { return };
+        let offers = |cluster: &ClusterName| self.clusters.get(cluster).map(|spec| spec.clients.mechanisms.as_slice());
+        let offered_everywhere = |mechanism: &Mechanism| {
+            draft.clusters.iter().all(|cluster| offers(cluster).is_none_or(|offered| offered.contains(mechanism)))
+        };
+        let message = match scram.mechanism {
+            MechanismChoice::Any if Mechanism::ALL.iter().any(offered_everywhere) => return,
+            MechanismChoice::Any => "the clusters of this user have no SCRAM mechanism in common".to_owned(),
+            MechanismChoice::One(mechanism) if offered_everywhere(&mechanism) => return,
+            MechanismChoice::One(mechanism) => format!("not every cluster of this user offers `{mechanism}`"),
+        };
+        let offers: Vec<String> = draft
+            .clusters
+            .iter()
+            .filter_map(|cluster| {
+                let names: Vec<&str> = offers(cluster)?.iter().map(|mechanism| mechanism.as_str()).collect();
+                Some(format!("`{cluster}` offers {}", list(names)))
+            })
+            .collect();
+        let finding = Finding::error("mechanism-not-offered", message);
+        let hint = format!("{} (`spec.clients.mechanisms`)", offers.join("; "));
+        self.report.at(draft.at(draft.places.authentication), finding.hint(hint));
+    }
+
+    /// A namespace with the name of an input would put credentials where others write.
+    fn inputs_are_no_namespaces(&mut self, claims: &Claims) {
+        for (name, spec) in &self.stores {
+            let places = self.store_inputs.get(name).map_or(&[][..], Vec::as_slice);
+            for (input, at) in spec.inputs.iter().zip(places) {
+                let Some(first) = input.segments().first() else { continue };
+                let Some(user) = claims.namespaces.get(&(name.clone(), first.clone())) else { continue };
+                let user = self.report.source(user.source).location(user.place);
+                let message = format!("`inputs` names `{first}`, which is a namespace in use at {user}");
+                self.report.at(*at, Finding::error("input-is-namespace", message).hint("choose another name"));
+            }
+        }
+    }
+}
+
+impl UserDraft {
+    fn at(&self, place: Place) -> At {
+        At { source: self.places.source, place }
+    }
+}
