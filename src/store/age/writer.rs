@@ -1,0 +1,225 @@
+//! Opening secrets and writing, with the lock held.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use zeroize::Zeroizing;
+
+use super::durable::{self, Placement, Placing};
+use super::keys::Keys;
+use super::lock::WriterLock;
+use super::parallel;
+use super::shelf::{RecordFile, SEALED_BYTES_MAX, Shelf, TOMBSTONE, count, read_bounded, version_of};
+use crate::credential::{CredentialDocument, Version, Versioned};
+use crate::names::{Generation, NamespacedName};
+use crate::secret::{Material, Secret};
+use crate::store::input::{merge_input, read_input};
+use crate::store::payload::{self, PayloadError};
+use crate::store::{Created, CredentialWrite, RecordWrite, StoreError, payload_error};
+
+/// The one writer of a store.
+#[derive(Debug)]
+pub struct Writer {
+    shelf: Arc<Shelf>,
+    keys: Keys,
+    /// Held from the comparison to the replacement, so that two tasks of this process cannot both win. Other processes
+    /// are kept out by the lock. Material needs none: it is created in one step.
+    records: Mutex<()>,
+    credentials: Mutex<()>,
+    inputs: Mutex<()>,
+    #[expect(dead_code, reason = "held, not used: dropping it lets the next writer in")]
+    lock: WriterLock,
+}
+
+/// A file that is ready to be put in place, and the version it will have.
+type Prepared = Result<(Placement, Version), StoreError>;
+
+impl Writer {
+    pub fn new(shelf: Arc<Shelf>, keys: Keys, lock: WriterLock) -> Self {
+        Self { shelf, keys, records: Mutex::default(), credentials: Mutex::default(), inputs: Mutex::default(), lock }
+    }
+
+    pub fn read_materials(
+        &self,
+        items: Vec<(NamespacedName, Generation)>,
+    ) -> Vec<Result<Option<Material>, StoreError>> {
+        count(&self.shelf.counters.secret_reads, items.len());
+        let results = parallel::map(items, parallel::cores(), |(user, generation)| {
+            self.shelf.inputs.check_user(&user)?;
+            let path = self.shelf.layout.material(&user, generation);
+            match read_bounded(&path, SEALED_BYTES_MAX)? {
+                Some(sealed) if !sealed.starts_with(TOMBSTONE) => {
+                    let bytes = self.keys.open(&path, &sealed)?;
+                    let material = payload::decode_material(&user, generation, &bytes);
+                    material.map(Some).map_err(|error| payload_error(path.display(), error))
+                }
+                Some(_) | None => Ok(None),
+            }
+        });
+        self.shelf.doubt_absence(results)
+    }
+
+    pub fn read_credentials(
+        &self,
+        users: Vec<NamespacedName>,
+    ) -> Vec<Result<Option<Versioned<CredentialDocument>>, StoreError>> {
+        count(&self.shelf.counters.secret_reads, users.len());
+        let results = parallel::map(users, parallel::cores(), |user| {
+            let Some(sealed) = self.shelf.read_credential_file(&user)? else { return Ok(None) };
+            let path = self.shelf.layout.credential(&user);
+            let bytes = self.keys.open(&path, &sealed)?;
+            let value = payload::decode_credential(&bytes).map_err(|error| payload_error(path.display(), error))?;
+            Ok(Some(Versioned { value, version: version_of(&sealed) }))
+        });
+        self.shelf.doubt_absence(results)
+    }
+
+    pub fn read_input(&self, path: &str, key: &str) -> Result<Option<(Secret, Version)>, StoreError> {
+        count(&self.shelf.counters.secret_reads, 1);
+        let file = self.input_file(path)?;
+        let document = self.open_input(&file);
+        let document = self.shelf.doubt_absence(vec![document]).pop().expect("one result for one item")?;
+        let Some(Versioned { value, version }) = document else { return Ok(None) };
+        Ok(read_input(&file.display().to_string(), &value, key)?.map(|secret| (secret, version)))
+    }
+
+    pub fn write_records(&self, writes: Vec<RecordWrite>) -> Vec<Result<Version, StoreError>> {
+        count(&self.shelf.counters.record_writes, writes.len());
+        let _writing = hold(&self.records);
+        let writes = first_of_each(writes, |write| &write.record.user);
+        let prepared = parallel::map(writes, parallel::cores() * 2, |write| {
+            let RecordWrite { record, expected } = write?;
+            let target = self.shelf.layout.record(&record.user);
+            let current = self.shelf.read_record(&record.user)?.map(|current| current.version);
+            let version = successor(&target, current.as_ref(), expected.as_ref())?;
+            let mut bytes = serde_json::to_vec_pretty(&RecordFile { version, record })
+                .map_err(|error| StoreError::damaged(target.display(), error.to_string()))?;
+            bytes.push(b'\n');
+            Ok((Placement { target, bytes, placing: Placing::Replace }, Version(version.to_string())))
+        });
+        self.place(prepared)
+    }
+
+    pub fn create_materials(
+        &self,
+        materials: Vec<(NamespacedName, Arc<Material>)>,
+    ) -> Vec<Result<Created, StoreError>> {
+        count(&self.shelf.counters.material_writes, materials.len());
+        let prepared = parallel::map(materials, parallel::cores(), |(user, material)| {
+            self.shelf.inputs.check_user(&user)?;
+            let target = self.shelf.layout.material(&user, material.generation);
+            let bytes = self.seal(&target, payload::encode_material(&user, &material))?;
+            Ok(Placement { target, bytes, placing: Placing::CreateOnly })
+        });
+        durable::place(&self.shelf.layout.temporary(), prepared)
+    }
+
+    pub fn destroy_materials(&self, items: Vec<(NamespacedName, Generation)>) -> Vec<Result<(), StoreError>> {
+        count(&self.shelf.counters.material_writes, items.len());
+        let prepared = items.into_iter().map(|(user, generation)| {
+            self.shelf.inputs.check_user(&user)?;
+            let target = self.shelf.layout.material(&user, generation);
+            let mut bytes = TOMBSTONE.to_vec();
+            bytes.extend_from_slice(b"}\n");
+            Ok(Placement { target, bytes, placing: Placing::Replace })
+        });
+        let placed = durable::place(&self.shelf.layout.temporary(), prepared.collect());
+        placed.into_iter().map(|placed| placed.map(drop)).collect()
+    }
+
+    pub fn write_credentials(&self, writes: Vec<CredentialWrite>) -> Vec<Result<Version, StoreError>> {
+        count(&self.shelf.counters.credential_writes, writes.len());
+        let _writing = hold(&self.credentials);
+        let writes = first_of_each(writes, |write| &write.user);
+        let prepared = parallel::map(writes, parallel::cores(), |write| {
+            let CredentialWrite { user, document, expected } = write?;
+            let target = self.shelf.layout.credential(&user);
+            let current = self.shelf.read_credential_file(&user)?.map(|sealed| version_of(&sealed));
+            if current != expected {
+                return Err(conflict(&target));
+            }
+            let bytes = self.seal(&target, payload::encode_credential(&document))?;
+            let version = version_of(&bytes);
+            Ok((Placement { target, bytes, placing: Placing::Replace }, version))
+        });
+        self.place(prepared)
+    }
+
+    pub fn write_input(&self, path: &str, key: &str, secret: Secret) -> Result<Version, StoreError> {
+        count(&self.shelf.counters.input_writes, 1);
+        let target = self.input_file(path)?;
+        let _writing = hold(&self.inputs);
+        let before = self.open_input(&target)?;
+        let place = target.display().to_string();
+        let merged = merge_input(&place, before.as_ref().map(|before| before.value.as_slice()), key, &secret)?;
+        let Some(merged) = merged else {
+            return Ok(before.expect("only a document that is there can hold the value already").version);
+        };
+        let bytes = self.keys.seal(&merged);
+        let version = version_of(&bytes);
+        let placement = Placement { target, bytes, placing: Placing::Replace };
+        self.place(vec![Ok((placement, version))]).pop().expect("one result for one item")
+    }
+
+    fn input_file(&self, path: &str) -> Result<PathBuf, StoreError> {
+        Ok(self.shelf.layout.input(&self.shelf.inputs.resolve(path)?))
+    }
+
+    /// The plaintext of an input document.
+    fn open_input(&self, file: &Path) -> Result<Option<Versioned<Zeroizing<Vec<u8>>>>, StoreError> {
+        let Some(sealed) = read_bounded(file, SEALED_BYTES_MAX)? else { return Ok(None) };
+        Ok(Some(Versioned { value: self.keys.open(file, &sealed)?, version: version_of(&sealed) }))
+    }
+
+    fn seal(&self, target: &Path, plaintext: Result<Zeroizing<Vec<u8>>, PayloadError>) -> Result<Vec<u8>, StoreError> {
+        let plaintext = plaintext.map_err(|error| payload_error(target.display(), error))?;
+        Ok(self.keys.seal(&plaintext))
+    }
+
+    /// Puts what was prepared in place; answers with the versions.
+    fn place(&self, prepared: Vec<Prepared>) -> Vec<Result<Version, StoreError>> {
+        let (placements, versions): (Vec<_>, Vec<_>) = prepared
+            .into_iter()
+            .map(|prepared| match prepared {
+                Ok((placement, version)) => (Ok(placement), Some(version)),
+                Err(error) => (Err(error), None),
+            })
+            .unzip();
+        let placed = durable::place(&self.shelf.layout.temporary(), placements);
+        let version = |(placed, version): (Result<Created, _>, Option<Version>)| {
+            placed.map(|_| version.expect("what failed before stays failed"))
+        };
+        placed.into_iter().zip(versions).map(version).collect()
+    }
+}
+
+fn hold(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+    // It guards files, not data in memory: a panic of another holder leaves nothing half-done behind it.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The version number after the current one, if the current one is the expected one.
+fn successor(target: &Path, current: Option<&Version>, expected: Option<&Version>) -> Result<u64, StoreError> {
+    if current != expected {
+        return Err(conflict(target));
+    }
+    let number = current.map_or(0, |version| version.0.parse::<u64>().expect("read from a number"));
+    Ok(number + 1)
+}
+
+/// Makes every item but the first of each user a conflict: they were all made from the same version.
+fn first_of_each<W>(writes: Vec<W>, user: impl Fn(&W) -> &NamespacedName) -> Vec<Result<W, StoreError>> {
+    let mut seen = BTreeSet::new();
+    writes
+        .into_iter()
+        .map(|write| match seen.insert(user(&write).clone()) {
+            true => Ok(write),
+            false => Err(StoreError::Conflict { place: user(&write).to_string() }),
+        })
+        .collect()
+}
+
+fn conflict(target: &Path) -> StoreError {
+    StoreError::Conflict { place: target.display().to_string() }
+}

@@ -1,0 +1,38 @@
+//! Where records, material and credentials live: one port, and one folder or file for each kind of store.
+//!
+//! ```text
+//!   engine --- StoreReader (plan, status: opens nothing) ---+--- age      a folder: readable records, age files
+//!          \-- Store       (apply: opens and writes)     ---+--- memory   tests and simulation
+//! ```
+//!
+//! Everything is batched, with one result per item in the order of the input. Every write is conditional: records and
+//! credentials by compare-and-set, material create-only. This room does not decide anything, does not know what a phase
+//! means, and never waits: a conflict is the caller's to solve by reading again.
+
+pub mod age;
+mod error;
+mod fields;
+mod input;
+mod memory;
+mod payload;
+mod port;
+mod registry;
+
+pub use error::StoreError;
+pub use memory::{MemoryStore, ReadLag};
+pub use port::{Batch, Created, CredentialWrite, ListedRecord, MaterialStat, RecordWrite, Store, StoreReader, Tally};
+pub use registry::{Backend, MachineState, StoreSettings, open_for_reading, open_for_writing, take_over};
+
+/// What is wrong with a document, as an error of the place it was found at.
+fn payload_error(place: impl std::fmt::Display, error: payload::PayloadError) -> StoreError {
+    use payload::PayloadError;
+    match error {
+        PayloadError::NotFields | PayloadError::Field(_) | PayloadError::Misfiled(_) => {
+            StoreError::damaged(place, error.to_string())
+        }
+        PayloadError::NewerSchema(schema) => {
+            StoreError::NewerSchema { place: place.to_string(), schema, known: payload::MATERIAL_SCHEMA }
+        }
+        PayloadError::NotText => StoreError::NotText { place: place.to_string() },
+    }
+}

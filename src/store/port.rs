@@ -1,0 +1,153 @@
+//! The port: what every store can do.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::StoreError;
+use crate::credential::{CredentialDocument, Record, Version, Versioned};
+use crate::names::{Generation, NamespacedName, StoreName};
+use crate::secret::{Material, Secret};
+
+/// One result for each item that was asked, in the order of the input; one item's failure fails that item alone.
+pub type Batch<'a, T> = BoxFuture<'a, Vec<Result<T, StoreError>>>;
+
+/// One record of a whole list: whose it is, and what could be read of it.
+pub type ListedRecord = (NamespacedName, Result<Versioned<Record>, StoreError>);
+
+/// What is known of a generation's material without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MaterialStat {
+    /// It was never written.
+    Absent,
+    /// It is there.
+    Present,
+    /// It was destroyed, and can never be written again.
+    Destroyed,
+}
+
+/// Outcome of a create-only write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Created {
+    /// This write made it.
+    New,
+    /// Something is there already, perhaps a tombstone; nothing was changed.
+    AlreadyThere,
+}
+
+/// A conditional write of one record.
+#[derive(Debug, Clone)]
+pub struct RecordWrite {
+    /// What to write; it carries its own identity.
+    pub record: Record,
+    /// The version that must be there; `None`: there must be none.
+    pub expected: Option<Version>,
+}
+
+/// A conditional write of one credential document.
+#[derive(Debug, Clone)]
+pub struct CredentialWrite {
+    /// Whose document.
+    pub user: NamespacedName,
+    /// What to write.
+    pub document: Arc<CredentialDocument>,
+    /// The version that must be there; `None`: there must be none.
+    pub expected: Option<Version>,
+}
+
+/// How many items were asked of a store since it was opened, failures included. Each stat, read or write of one
+/// document counts one; each document of a list counts one record read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tally {
+    /// Records read or listed.
+    pub record_reads: u64,
+    /// Records written.
+    pub record_writes: u64,
+    /// Documents looked at without opening them.
+    pub stats: u64,
+    /// Material, credentials and inputs opened.
+    pub secret_reads: u64,
+    /// Material created or destroyed.
+    pub material_writes: u64,
+    /// Credential documents written.
+    pub credential_writes: u64,
+    /// Inputs written.
+    pub input_writes: u64,
+}
+
+impl Tally {
+    /// All writes.
+    pub fn writes(&self) -> u64 {
+        self.record_writes + self.material_writes + self.credential_writes + self.input_writes
+    }
+}
+
+/// The part of a store that needs no right to open a secret: enough for `plan` and `status`.
+pub trait StoreReader: Send + Sync {
+    /// The store's name in documents and messages.
+    fn name(&self) -> &StoreName;
+
+    /// What was asked so far.
+    fn tally(&self) -> Tally;
+
+    /// Every record, sorted by identity; a damaged one fails alone.
+    ///
+    /// # Errors
+    /// The store as a whole cannot be listed: then nothing is known of any record.
+    fn list_records(&self) -> BoxFuture<'_, Result<Vec<ListedRecord>, StoreError>>;
+
+    /// The records of `users`. `Ok(None)`: the user has none.
+    fn read_records<'a>(&'a self, users: &'a [NamespacedName]) -> Batch<'a, Option<Versioned<Record>>>;
+
+    /// The versions of credential documents. `Ok(None)`: there is no document.
+    fn stat_credentials<'a>(&'a self, users: &'a [NamespacedName]) -> Batch<'a, Option<Version>>;
+
+    /// What there is of each generation's material.
+    fn stat_materials<'a>(&'a self, generations: &'a [(NamespacedName, Generation)]) -> Batch<'a, MaterialStat>;
+
+    /// The version of the document at an input path. `Ok(None)`: there is no document, or, where a store can tell
+    /// without opening it, no such key.
+    fn stat_input<'a>(&'a self, path: &'a str, key: &'a str) -> BoxFuture<'a, Result<Option<Version>, StoreError>>;
+}
+
+/// A store that may open secrets and write.
+///
+/// # Guarantees
+/// What a method reports as written is durable. What it reports as failed was written either wholly or not at all: read
+/// again to know. A future that is dropped may still complete its work.
+pub trait Store: StoreReader {
+    /// Opens material. `Ok(None)`: absent or destroyed; [`StoreReader::stat_materials`] tells which.
+    fn read_materials<'a>(&'a self, generations: &'a [(NamespacedName, Generation)]) -> Batch<'a, Option<Material>>;
+
+    /// Opens credential documents. `Ok(None)`: there is no document.
+    fn read_credentials<'a>(&'a self, users: &'a [NamespacedName]) -> Batch<'a, Option<Versioned<CredentialDocument>>>;
+
+    /// Opens one key of an input. `Ok(None)`: there is no document, or it has no such key.
+    fn read_input<'a>(
+        &'a self,
+        path: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<(Secret, Version)>, StoreError>>;
+
+    /// Writes records by compare-and-set; answers with the new versions. Of two writes for one user in one batch the
+    /// second is a conflict.
+    fn write_records(&self, writes: Vec<RecordWrite>) -> Batch<'_, Version>;
+
+    /// Writes material once: it is never overwritten, and what was destroyed stays destroyed.
+    fn create_materials(&self, materials: Vec<(NamespacedName, Arc<Material>)>) -> Batch<'_, Created>;
+
+    /// Destroys material and leaves a tombstone, also where there was none. Idempotent.
+    fn destroy_materials<'a>(&'a self, generations: &'a [(NamespacedName, Generation)]) -> Batch<'a, ()>;
+
+    /// Writes credential documents by compare-and-set; answers with the new versions.
+    fn write_credentials(&self, writes: Vec<CredentialWrite>) -> Batch<'_, Version>;
+
+    /// Puts one key into the document at an input path and keeps its other keys. An equal value is not written again.
+    fn write_input<'a>(
+        &'a self,
+        path: &'a str,
+        key: &'a str,
+        secret: Secret,
+    ) -> BoxFuture<'a, Result<Version, StoreError>>;
+}

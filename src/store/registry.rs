@@ -1,0 +1,101 @@
+//! The one place that names every kind of store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::age::{AgeReader, AgeSettings, AgeStore};
+use super::{MemoryStore, Store, StoreError, StoreReader};
+
+/// The kinds of store there are. The conformance suite runs for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Backend {
+    /// A folder of age files.
+    Age,
+    /// Nothing but memory.
+    Memory,
+}
+
+impl Backend {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::Age, Self::Memory];
+}
+
+/// How to open one store.
+#[derive(Debug, Clone)]
+pub enum StoreSettings {
+    /// A folder of age files.
+    Age(AgeSettings),
+    /// A store in memory that exists already; what is opened shares its contents.
+    Memory(MemoryStore),
+}
+
+/// What a machine knows of the stores bound to it, outside of the stores themselves (R10).
+#[derive(Debug, Clone)]
+pub struct MachineState {
+    /// Folder of markers, `${XDG_STATE_HOME:-~/.local/state}/kastellan/stores`. Made when it is first needed.
+    pub markers: PathBuf,
+}
+
+/// Opens a store for looking only; needs no identity and no right to open a secret.
+pub async fn open_for_reading(settings: &StoreSettings) -> Result<Arc<dyn StoreReader>, StoreError> {
+    match settings {
+        StoreSettings::Age(settings) => {
+            let settings = settings.clone();
+            let reader = blocking(move || AgeReader::open_for_reading(&settings)).await?;
+            Ok(Arc::new(reader))
+        }
+        StoreSettings::Memory(store) => Ok(Arc::new(store.clone())),
+    }
+}
+
+/// Opens a store for opening secrets and writing.
+///
+/// # Errors
+/// [`StoreError::Locked`]: another process writes to it. [`StoreError::Copied`]: see [`take_over`].
+pub async fn open_for_writing(settings: &StoreSettings, machine: &MachineState) -> Result<Arc<dyn Store>, StoreError> {
+    match settings {
+        StoreSettings::Age(settings) => {
+            let (settings, machine) = (settings.clone(), machine.clone());
+            let store = blocking(move || AgeStore::open_for_writing(&settings, &machine)).await?;
+            Ok(Arc::new(store))
+        }
+        StoreSettings::Memory(store) => Ok(Arc::new(store.clone())),
+    }
+}
+
+/// Opens a copied store for writing, after a person said that the other copy is gone. A store that is no copy is just
+/// opened.
+///
+/// # Assumptions
+/// `fence` completes when `T_fence` has passed: until then a request of the other copy may still be executed. The store
+/// is locked meanwhile, and stays a copy if the process ends before.
+pub async fn take_over(
+    settings: &StoreSettings,
+    machine: &MachineState,
+    fence: BoxFuture<'_, ()>,
+) -> Result<Arc<dyn Store>, StoreError> {
+    match open_for_writing(settings, machine).await {
+        Err(StoreError::Copied { .. }) => (),
+        opened => return opened,
+    }
+    match settings {
+        StoreSettings::Age(settings) => {
+            let (settings, machine) = (settings.clone(), machine.clone());
+            let taking_over = blocking(move || AgeStore::take_over(&settings, &machine)).await?;
+            fence.await;
+            let store = blocking(move || taking_over.complete()).await?;
+            Ok(Arc::new(store))
+        }
+        StoreSettings::Memory(store) => Ok(Arc::new(store.clone())),
+    }
+}
+
+/// Runs work that blocks where it may. It is completed even if nobody waits for it any more.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
