@@ -3,3 +3,7 @@
 mod architecture;
 mod documents;
 mod renderings;
+mod store;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -95,7 +95,8 @@ impl Shelf {
 
     pub fn list_records(&self) -> Result<Vec<ListedRecord>, StoreError> {
         let mut found = Vec::new();
-        for (namespace, folder) in entries(&self.layout.records())? {
+        let namespaces = entries(&self.layout.records())?;
+        for (namespace, folder) in namespaces.into_iter().filter(|entry| !is_litter(entry)) {
             for (file, path) in entries(&folder)? {
                 if let Some(name) = file.strip_suffix(".json") {
                     let user = segment_of(&namespace).zip(segment_of(name));
@@ -210,12 +211,14 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         listed => listed.map_err(failed)?,
     };
-    listed
-        .map(|entry| {
-            entry.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path())).map_err(failed)
-        })
-        .filter(|entry| !entry.as_ref().is_ok_and(|(name, _)| name.starts_with('.')))
-        .collect()
+    let named = |entry: std::fs::DirEntry| (entry.file_name().to_string_lossy().into_owned(), entry.path());
+    listed.map(|entry| entry.map(named).map_err(failed)).collect()
+}
+
+/// Whether something beside the folders of namespaces is a file that other programs leave everywhere, e.g. `.gitkeep`.
+/// Any other file may stand where the folder of a namespace should be.
+fn is_litter((name, path): &(String, PathBuf)) -> bool {
+    name.starts_with('.') && !path.is_dir()
 }
 
 /// A whole file; `None` when there is none.

@@ -1,0 +1,4 @@
+//! Fixtures that several tests share.
+
+pub mod store;
+pub mod store_conformance;
