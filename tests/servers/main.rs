@@ -3,4 +3,5 @@
 #[path = "../stack/mod.rs"]
 mod stack;
 
+mod delivered_files;
 mod kafka_stack;
