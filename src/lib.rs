@@ -8,6 +8,7 @@ pub mod credential;
 pub mod deliver;
 pub mod diagnostic;
 pub mod git;
+pub mod kafka;
 pub mod names;
 pub mod plan;
 pub mod render;

@@ -4,12 +4,14 @@
 //! sees it. What a name means elsewhere (an escaped path, a JAAS string) is made from it by the room that needs it.
 
 mod acl;
+mod address;
 mod clock;
 mod kafka;
 mod quota;
 mod resource;
 
 pub use acl::{AclRule, Operation, PatternType, Permission, Resource, ResourceType};
+pub use address::HostPort;
 pub use clock::{BootInstant, Now};
 pub use kafka::{BrokerId, ClusterId, Mechanism, Principal, UnknownMechanism, UserName};
 pub use quota::UserQuotas;

@@ -1,0 +1,99 @@
+//! Administration of one cluster: what exists, and changes with a result per item.
+//!
+//! ```text
+//!   mod       connect, cluster, super users      scram   credentials       acls   ACLs       quotas   quotas
+//!   barrier   when every broker has applied what a Describe showed         batches   rounds, batches, lanes
+//! ```
+
+mod acls;
+mod barrier;
+mod batches;
+mod quotas;
+mod scram;
+
+pub use acls::{AclDeletion, AclScope};
+pub use quotas::{QuotaChange, QuotaKeyChange};
+pub use scram::{ScramAlteration, ScramChange, ScramListing};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kafka_protocol::messages::DescribeConfigsRequest;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::protocol::StrBytes;
+
+use super::pool::Pool;
+use super::wire::DescribedConfigs;
+use super::{Deadlines, Endpoint, KafkaError};
+use crate::names::{BrokerId, ClusterId, HostPort, Operation, Principal};
+
+/// Code of a broker's configuration in DescribeConfigs (`ConfigResource.Type.BROKER`).
+const BROKER_RESOURCE: i8 = 4;
+/// The key that names the super users of Kafka's own authorizers.
+const SUPER_USERS: &str = "super.users";
+
+/// One cluster, logged in as Kastellan's principal. Cheap to clone; connections are opened on demand and shared.
+#[derive(Clone)]
+pub struct Admin {
+    pool: Arc<Pool>,
+    /// Held by the one ACL deletion under way.
+    deletions: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").field("cluster", &self.pool.cluster()).finish_non_exhaustive()
+    }
+}
+
+/// What a cluster says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// The id it got when it was formatted.
+    pub id: ClusterId,
+    /// Brokers by id, as the administrators' listener advertises them.
+    pub brokers: BTreeMap<BrokerId, HostPort>,
+    /// What our principal may do to the cluster resource.
+    pub authorized_operations: BTreeSet<Operation>,
+}
+
+impl Admin {
+    /// Connects by the bootstrap servers in turn, logs in, and learns the brokers.
+    ///
+    /// # Errors
+    /// The first that another bootstrap server cannot change (a refused login, a wrong certificate), else the last one.
+    pub async fn connect(endpoint: Endpoint, deadlines: Deadlines) -> Result<Self, KafkaError> {
+        let pool = Arc::new(Pool::connect(endpoint, deadlines).await?);
+        Ok(Self { pool, deletions: Arc::default() })
+    }
+
+    /// The cluster as it was when it was last asked.
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.pool.cluster()
+    }
+
+    /// Asks again which brokers there are, and what we may do.
+    pub async fn refresh(&self) -> Result<Arc<Cluster>, KafkaError> {
+        self.pool.refresh().await?;
+        Ok(self.pool.cluster())
+    }
+
+    /// The principals for which the authorizer asks nobody, sorted; `None` when the brokers do not tell: the right is
+    /// missing, or their authorizer has another notion of super users.
+    pub async fn super_users(&self) -> Result<Option<BTreeSet<Principal>>, KafkaError> {
+        let broker = self.pool.brokers().first().ok_or(KafkaError::NoBootstrap)?.id;
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(BROKER_RESOURCE)
+            .with_resource_name(StrBytes::from_string(broker.to_string()))
+            .with_configuration_keys(Some(vec![StrBytes::from_static_str(SUPER_USERS)]));
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        let answer = match self.pool.read::<DescribedConfigs>(Some(broker), &request).await {
+            Ok(answer) => answer,
+            Err(KafkaError::MissingRight { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let entry = answer.entries.into_iter().find(|entry| entry.key == SUPER_USERS);
+        let value = entry.and_then(|entry| entry.value);
+        Ok(value.map(|value| value.split(';').filter_map(|one| Principal::parse(one.trim()).ok()).collect()))
+    }
+}
