@@ -106,6 +106,12 @@ pub enum KafkaError {
         /// How we tried, e.g. `SCRAM-SHA-512`.
         mechanism: &'static str,
     },
+    /// A name that Kafka's SCRAM server cannot read.
+    #[error("nobody can log in to Kafka by SCRAM as `{user}`: it reads only ASCII characters in user names")]
+    NameNotAscii {
+        /// The name.
+        user: UserName,
+    },
     /// The listener does not have the mechanism.
     #[error("the listener of broker `{server}` does not offer {mechanism}; it offers {offered}")]
     MechanismNotOffered {
@@ -227,6 +233,7 @@ impl KafkaError {
             | Self::TlsNotSpoken { .. }
             | Self::TlsExpected { .. }
             | Self::LoginRefused { .. }
+            | Self::NameNotAscii { .. }
             | Self::MechanismNotOffered { .. }
             | Self::ScramExchange { .. }
             | Self::Malformed { .. }
@@ -272,6 +279,7 @@ impl KafkaError {
             }
             Self::OtherCluster { .. } => "check that `admin` and `clients` name the same cluster".into(),
             Self::Malformed { .. } | Self::NotEncodable { .. } => "please report this".into(),
+            Self::NameNotAscii { .. } => "choose a user name of ASCII characters".into(),
             Self::Closed { .. }
             | Self::Broken { .. }
             | Self::TlsSettings { .. }

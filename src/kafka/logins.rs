@@ -115,6 +115,8 @@ pub enum LoginOutcome {
         /// What it offers, for people.
         offered: String,
     },
+    /// Nobody can log in by this name: Kafka's SCRAM server reads only ASCII. It was not asked.
+    NameNotAscii,
     /// The server's part of the exchange is wrong: an impostor, or a broken broker.
     Violation {
         /// What is wrong.
@@ -284,6 +286,9 @@ impl Listener {
     /// Handshake and first message in one write, both answers.
     async fn begin(&self, target: LoginTarget, user: &UserName, mechanism: Mechanism) -> Result<Begun, LoginOutcome> {
         self.check_mechanism(mechanism)?;
+        if !user.can_log_in_by_scram() {
+            return Err(LoginOutcome::NameNotAscii);
+        }
         let slot = self.slots(target).acquire_owned().await.expect("never closed");
         let mut connection = self.connect(target).await.map_err(unreachable)?;
         let until = Instant::now() + self.deadlines.login;

@@ -68,6 +68,9 @@ pub(super) async fn authenticate(
             Ok(session_lifetime(&last))
         }
         Authentication::Scram { mechanism, username, password } => {
+            if !username.can_log_in_by_scram() {
+                return Err(KafkaError::NameNotAscii { user: username.clone() });
+            }
             let name = mechanism.as_str();
             shake_hands(connection, name, deadline).await?;
             let server = connection.server().clone();

@@ -12,6 +12,14 @@ text_name!(
     UserName, "user name", |kind, text| check(kind, text, USER_NAME_BYTES_MAX)
 );
 
+impl UserName {
+    /// Whether Kafka's SCRAM server can read this name in a login: ASCII only (`ScramMessages.SASLNAME`, the same in 3.9 and
+    /// 4.3). It stores credentials under any name, but nobody can ever log in with one under another.
+    pub fn can_log_in_by_scram(&self) -> bool {
+        self.as_str().is_ascii()
+    }
+}
+
 text_name!(
     /// The id a Kafka cluster gives itself when it is formatted, e.g. `Sy4ViWLbTy2fXyYHYVZqOw`.
     ClusterId, "cluster id", |kind, text| check(kind, text, 255)

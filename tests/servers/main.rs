@@ -1,7 +1,10 @@
 //! Everything that needs real servers, started by `tests/stack`.
 
+#[path = "../support/kafka_conformance.rs"]
+mod kafka_conformance;
 #[path = "../stack/mod.rs"]
 mod stack;
 
 mod delivered_files;
+mod kafka_client;
 mod kafka_stack;

@@ -54,8 +54,10 @@ impl QuotaChange {
 impl Admin {
     /// Quotas of every entity that is exactly one named user: not the default user, not a user with a client id.
     pub async fn list_user_quotas(&self) -> Result<BTreeMap<UserName, UserQuotas>, KafkaError> {
-        let users =
-            ComponentData::default().with_entity_type(StrBytes::from_static_str(USER)).with_match_type(MATCH_SPECIFIED);
+        let users = ComponentData::default()
+            .with_entity_type(StrBytes::from_static_str(USER))
+            .with_match_type(MATCH_SPECIFIED)
+            .with_match(None);
         let request = DescribeClientQuotasRequest::default().with_components(vec![users]).with_strict(true);
         Ok(self.pool.read::<DescribedQuotas>(None, &request).await?.users)
     }
