@@ -8,6 +8,7 @@ use crate::diagnostic::{Disposition, Hint};
 use crate::git::GitError;
 use crate::names::{Generation, NamespacedName};
 use crate::render::RenderError;
+use crate::spec::Owner;
 
 /// Why a delivery was not observed, written or removed.
 #[derive(Debug, thiserror::Error)]
@@ -82,20 +83,16 @@ pub enum DeliveryError {
     #[error("owner `{owner}` cannot be resolved")]
     Owner {
         /// As the document names it.
-        owner: String,
+        owner: Owner,
         /// Why not.
         #[source]
         source: OwnerError,
     },
     /// The file could not be given to its owner.
-    #[error("`{}` could not be given to user {uid} and group {gid}", .path.display())]
-    GiveTo {
+    #[error("`{}` could not be given to its owner", .path.display())]
+    GiveAway {
         /// The file.
         path: PathBuf,
-        /// Number of the user.
-        uid: u32,
-        /// Number of the group.
-        gid: u32,
         /// Why not.
         #[source]
         source: io::Error,
@@ -156,7 +153,7 @@ impl DeliveryError {
             | Self::Tracked { .. }
             | Self::GitSilent { source: None, .. }
             | Self::Owner { .. }
-            | Self::GiveTo { .. }
+            | Self::GiveAway { .. }
             | Self::OtherMachine { .. } => Disposition::Stall,
         }
     }
@@ -191,7 +188,7 @@ impl DeliveryError {
                 Some("repair what git complains about, or deliver to a folder outside".to_owned())
             }
             Self::Owner { source, .. } => source.hint(),
-            Self::GiveTo { .. } => {
+            Self::GiveAway { .. } => {
                 Some("run as root, or leave `owner` out so that the file belongs to this user".to_owned())
             }
             Self::OtherMachine { .. } => Some("run there, or remove the file there by hand".to_owned()),

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use crate::credential::{Connection, DeliveryRecord, LiveCredential};
 use crate::git::Git;
 use crate::names::{ClusterName, DeliveryName, Generation, NamespacedName, RotationId, UserName};
-use crate::render::Format;
+use crate::spec::{FileFormat, Owner};
 
 /// What is asked of one delivery, without a secret.
 #[derive(Debug, Clone)]
@@ -57,9 +57,9 @@ pub struct FileTarget {
     /// Absolute path; its folder has to exist.
     pub path: PathBuf,
     /// Format.
-    pub format: Format,
-    /// `user`, `user:group`, or numbers; `None` leaves an existing file to its owner, and a new one to this process's.
-    pub owner: Option<String>,
+    pub format: FileFormat,
+    /// By name or number; `None` leaves an existing file to its owner, and a new one to whoever runs this.
+    pub owner: Option<Owner>,
 }
 
 /// A request with the credential that fulfils it.

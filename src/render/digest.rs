@@ -4,9 +4,9 @@ use std::path::Path;
 
 use ring::digest::{Context, SHA256};
 
-use super::Format;
 use crate::credential::Connection;
 use crate::names::{Generation, NamespacedName, RotationId};
+use crate::spec::{FileFormat, Owner};
 
 /// Changes with every change of what the formats look like, so that files of an older program are written anew.
 const ENCODING: &str = "kastellan.io/delivery/file/1";
@@ -35,12 +35,12 @@ impl std::fmt::Display for InputsDigest {
 pub fn inputs_digest(
     user: &NamespacedName,
     (generation, rotation_id): (Generation, &RotationId),
-    format: Format,
+    format: FileFormat,
     connection: &Connection,
     target: &Path,
-    owner: Option<&str>,
+    owner: Option<&Owner>,
 ) -> InputsDigest {
-    let user = user.to_string();
+    let (user, owner) = (user.to_string(), owner.map(Owner::to_string));
     let fields: [Option<&[u8]>; 10] = [
         Some(ENCODING.as_bytes()),
         Some(user.as_bytes()),
@@ -51,7 +51,7 @@ pub fn inputs_digest(
         Some(connection.security_protocol.as_bytes()),
         connection.ca_pem.as_deref().map(str::as_bytes),
         Some(target.as_os_str().as_encoded_bytes()),
-        owner.map(str::as_bytes),
+        owner.as_deref().map(str::as_bytes),
     ];
     let mut context = Context::new(&SHA256);
     for field in fields {

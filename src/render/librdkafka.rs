@@ -11,10 +11,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Format, RenderError, SecretBuffer, Stamp, Uncarriable};
+use super::{RenderError, SecretBuffer, Stamp, Uncarriable};
 use crate::credential::{Connection, LiveCredential};
 use crate::names::UserName;
 use crate::secret::Secret;
+use crate::spec::FileFormat;
 
 /// Where the CA certificates of a delivered file stand, if its format cannot hold them: `<file>.ca.pem`.
 pub fn ca_file_beside(target: &Path) -> PathBuf {
@@ -39,7 +40,7 @@ fn check(field: &'static str, value: &str) -> Result<(), RenderError> {
     } else {
         return Ok(());
     };
-    Err(RenderError::Uncarriable { format: Format::Librdkafka, field, reason })
+    Err(RenderError::Uncarriable { format: FileFormat::Librdkafka, field, reason })
 }
 
 /// The whole file.
@@ -77,7 +78,7 @@ fn location_text(location: &Path) -> Result<&str, RenderError> {
     const FIELD: &str = "the path of the CA file";
     let reason = Uncarriable::NotText;
     let text =
-        location.to_str().ok_or(RenderError::Uncarriable { format: Format::Librdkafka, field: FIELD, reason })?;
+        location.to_str().ok_or(RenderError::Uncarriable { format: FileFormat::Librdkafka, field: FIELD, reason })?;
     check(FIELD, text)?;
     Ok(text)
 }

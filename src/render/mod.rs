@@ -28,35 +28,7 @@ use crate::credential::{Connection, LiveCredential};
 use crate::diagnostic::Hint;
 use crate::names::{NamespacedName, UserName};
 use crate::secret::Secret;
-
-/// Format of a delivered file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Format {
-    /// `client.properties` of the Java client and the `kafka-console-*` tools.
-    Properties,
-    /// `key=value` lines as `kcat -F` and librdkafka's own examples read them.
-    Librdkafka,
-}
-
-impl Format {
-    /// All formats.
-    pub const ALL: [Self; 2] = [Self::Properties, Self::Librdkafka];
-
-    /// The name in documents.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Properties => "properties",
-            Self::Librdkafka => "librdkafka",
-        }
-    }
-}
-
-impl std::fmt::Display for Format {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use crate::spec::FileFormat;
 
 /// A credential in one format.
 #[derive(Debug)]
@@ -74,7 +46,7 @@ pub enum RenderError {
     #[error("format `{format}` cannot carry {field}: {reason}")]
     Uncarriable {
         /// The format.
-        format: Format,
+        format: FileFormat,
         /// Which value, e.g. "the user name".
         field: &'static str,
         /// What is in the way.
@@ -109,23 +81,23 @@ impl RenderError {
     /// What to do about it.
     pub fn hint(&self) -> Option<Hint> {
         match self {
-            Self::Uncarriable { format: Format::Librdkafka, .. } => {
+            Self::Uncarriable { format: FileFormat::Librdkafka, .. } => {
                 Some("use `format: properties`, which can carry every name, or choose another name".to_owned())
             }
-            Self::Uncarriable { format: Format::Properties, .. } | Self::PasswordNotText => None,
+            Self::Uncarriable { format: FileFormat::Properties, .. } | Self::PasswordNotText => None,
             Self::NoCertificate => Some("look at `spec.clients.tls.caFile` of the `KafkaCluster`".to_owned()),
         }
     }
 }
 
 /// Checks without a secret whether [`render`] can succeed for this user and connection.
-pub fn can_carry(format: Format, username: &UserName, connection: &Connection) -> Result<(), RenderError> {
+pub fn can_carry(format: FileFormat, username: &UserName, connection: &Connection) -> Result<(), RenderError> {
     if let Some(pem) = &connection.ca_pem {
         certificates_of(pem)?;
     }
     match format {
-        Format::Properties => Ok(()),
-        Format::Librdkafka => librdkafka::can_carry(username, connection),
+        FileFormat::Properties => Ok(()),
+        FileFormat::Librdkafka => librdkafka::can_carry(username, connection),
     }
 }
 
@@ -133,7 +105,7 @@ pub fn can_carry(format: Format, username: &UserName, connection: &Connection) -
 ///
 /// `target` matters only where a format has to name the CA file beside it; it should be absolute.
 pub fn render(
-    format: Format,
+    format: FileFormat,
     user: &NamespacedName,
     credential: &LiveCredential,
     connection: &Connection,
@@ -143,11 +115,11 @@ pub fn render(
         Stamp { user: user.clone(), generation: credential.generation, rotation_id: credential.rotation_id.clone() };
     let certificates = connection.ca_pem.as_deref().map(certificates_of).transpose()?;
     match format {
-        Format::Properties => {
+        FileFormat::Properties => {
             let main = properties::client_properties(&stamp, credential, connection, certificates.as_deref())?;
             Ok(Rendered { main, ca_file: None })
         }
-        Format::Librdkafka => {
+        FileFormat::Librdkafka => {
             let ca_location = certificates.as_ref().map(|_| ca_file_beside(target));
             let main = librdkafka::configuration(&stamp, credential, connection, ca_location.as_deref())?;
             let ca_file = certificates.map(|pem| format!("{stamp}{pem}\n").into_bytes());

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::names::{ClusterName, Generation, Mechanism, RotationId};
+use crate::spec::Owner;
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\nAAA=\n-----END CERTIFICATE-----";
 
@@ -121,7 +122,7 @@ fn connection(ca_pem: Option<&str>) -> Connection {
     }
 }
 
-fn rendered(format: Format, credential: &LiveCredential, ca_pem: Option<&str>) -> Result<Rendered, RenderError> {
+fn rendered(format: FileFormat, credential: &LiveCredential, ca_pem: Option<&str>) -> Result<Rendered, RenderError> {
     render(format, &user(), credential, &connection(ca_pem), Path::new("/etc/payments/client.conf"))
 }
 
@@ -140,7 +141,7 @@ fn jaas_text_of_plain_names_is_that_of_strimzi() {
 
 #[test]
 fn a_connection_without_tls_has_no_truststore() {
-    let file = rendered(Format::Properties, &credential("payments", "pa55"), None).unwrap();
+    let file = rendered(FileFormat::Properties, &credential("payments", "pa55"), None).unwrap();
     let entries = load(file.main.expose());
     let keys: Vec<_> = entries.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(keys, ["bootstrap.servers", "security.protocol", "sasl.mechanism", "sasl.jaas.config"]);
@@ -151,13 +152,13 @@ fn certificates_stand_in_the_properties_and_beside_the_librdkafka_file() {
     let pem =
         format!("Bag Attributes\n-----BEGIN PRIVATE KEY-----\nKEY\n-----END PRIVATE KEY-----\r\n{PEM}\r\n\n{PEM}");
     let credential = credential("payments", "pa55");
-    let properties = rendered(Format::Properties, &credential, Some(&pem)).unwrap();
+    let properties = rendered(FileFormat::Properties, &credential, Some(&pem)).unwrap();
     let entries = load(properties.main.expose());
     assert_eq!(value(&entries, "ssl.truststore.type"), "PEM");
     assert_eq!(value(&entries, "ssl.truststore.certificates"), format!("{PEM}\n{PEM}"));
     assert!(properties.ca_file.is_none());
 
-    let librdkafka = rendered(Format::Librdkafka, &credential, Some(&pem)).unwrap();
+    let librdkafka = rendered(FileFormat::Librdkafka, &credential, Some(&pem)).unwrap();
     let entries = read_librdkafka(librdkafka.main.expose());
     assert_eq!(value(&entries, "ssl.ca.location"), "/etc/payments/client.conf.ca.pem");
     let ca_file = librdkafka.ca_file.unwrap();
@@ -180,14 +181,14 @@ fn librdkafka_refuses_what_its_readers_would_change() {
         ("a\\:b", Uncarriable::JavaEscape),
         ("a\\=b", Uncarriable::JavaEscape),
     ] {
-        let expected = RenderError::Uncarriable { format: Format::Librdkafka, field: "the user name", reason };
+        let expected = RenderError::Uncarriable { format: FileFormat::Librdkafka, field: "the user name", reason };
         let credential = credential(username, "pa55");
-        assert_eq!(rendered(Format::Librdkafka, &credential, None).unwrap_err(), expected);
-        assert_eq!(can_carry(Format::Librdkafka, &credential.username, &connection(None)), Err(expected));
-        assert!(rendered(Format::Properties, &credential, None).is_ok());
+        assert_eq!(rendered(FileFormat::Librdkafka, &credential, None).unwrap_err(), expected);
+        assert_eq!(can_carry(FileFormat::Librdkafka, &credential.username, &connection(None)), Err(expected));
+        assert!(rendered(FileFormat::Properties, &credential, None).is_ok());
     }
     for password in ["a\nb", "a\0b", "b "] {
-        assert!(rendered(Format::Librdkafka, &credential("payments", password), None).is_err());
+        assert!(rendered(FileFormat::Librdkafka, &credential("payments", password), None).is_err());
     }
 }
 
@@ -195,7 +196,7 @@ fn librdkafka_refuses_what_its_readers_would_change() {
 fn a_password_that_is_no_text_is_refused() {
     let mut credential = credential("payments", "pa55");
     credential.password = Secret::new(vec![0xff, 0xfe]);
-    for format in Format::ALL {
+    for format in FileFormat::ALL {
         assert_eq!(rendered(format, &credential, None).unwrap_err(), RenderError::PasswordNotText);
     }
 }
@@ -203,15 +204,15 @@ fn a_password_that_is_no_text_is_refused() {
 #[test]
 fn errors_and_debug_never_show_the_password() {
     let credential = credential("payments", "pa55 ");
-    let error = rendered(Format::Librdkafka, &credential, None).unwrap_err();
+    let error = rendered(FileFormat::Librdkafka, &credential, None).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("pa55"));
-    let file = rendered(Format::Properties, &credential, None).unwrap();
+    let file = rendered(FileFormat::Properties, &credential, None).unwrap();
     assert!(!format!("{file:?}").contains("pa55"));
 }
 
 #[test]
 fn a_stamp_is_read_only_from_leading_comments() {
-    let file = rendered(Format::Properties, &credential("payments", "pa55"), None).unwrap();
+    let file = rendered(FileFormat::Properties, &credential("payments", "pa55"), None).unwrap();
     let stamp = read_stamp(file.main.expose()).unwrap();
     assert_eq!((stamp.user, stamp.generation), (user(), Generation(7)));
     let mut shifted = b"bootstrap.servers=x\n".to_vec();
@@ -242,29 +243,31 @@ fn the_longest_stamp_fits() {
 fn every_input_changes_the_digest_and_fields_do_not_run_together() {
     let id = |text: &str| RotationId::parse(text).unwrap();
     let (first, second) = (id("a"), id("b"));
+    let owner = |group: Option<&str>| Owner { user: "payments".into(), group: group.map(str::to_owned) };
     let tls = connection(Some(PEM));
     let plain = connection(None);
     let shifted = Connection { bootstrap_servers: format!("{}S", plain.bootstrap_servers), ..plain.clone() };
     let shifted_on = Connection { security_protocol: "ASL_PLAINTEXT".into(), ..shifted.clone() };
-    let of = |generation, rotation: &RotationId, format, connection: &Connection, target: &str, owner| {
-        inputs_digest(&user(), (Generation(generation), rotation), format, connection, Path::new(target), owner)
-    };
+    let of =
+        |generation, rotation: &RotationId, format, connection: &Connection, target: &str, owner: Option<&Owner>| {
+            inputs_digest(&user(), (Generation(generation), rotation), format, connection, Path::new(target), owner)
+        };
     let digests = [
-        of(1, &first, Format::Properties, &plain, "/a", None),
-        of(2, &first, Format::Properties, &plain, "/a", None),
-        of(1, &second, Format::Properties, &plain, "/a", None),
-        of(1, &first, Format::Librdkafka, &plain, "/a", None),
-        of(1, &first, Format::Properties, &tls, "/a", None),
-        of(1, &first, Format::Properties, &shifted, "/a", None),
-        of(1, &first, Format::Properties, &shifted_on, "/a", None),
-        of(1, &first, Format::Properties, &plain, "/b", None),
-        of(1, &first, Format::Properties, &plain, "/a", Some("")),
-        of(1, &first, Format::Properties, &plain, "/a", Some("root")),
+        of(1, &first, FileFormat::Properties, &plain, "/a", None),
+        of(2, &first, FileFormat::Properties, &plain, "/a", None),
+        of(1, &second, FileFormat::Properties, &plain, "/a", None),
+        of(1, &first, FileFormat::Librdkafka, &plain, "/a", None),
+        of(1, &first, FileFormat::Properties, &tls, "/a", None),
+        of(1, &first, FileFormat::Properties, &shifted, "/a", None),
+        of(1, &first, FileFormat::Properties, &shifted_on, "/a", None),
+        of(1, &first, FileFormat::Properties, &plain, "/b", None),
+        of(1, &first, FileFormat::Properties, &plain, "/a", Some(&owner(None))),
+        of(1, &first, FileFormat::Properties, &plain, "/a", Some(&owner(Some("kafka")))),
     ];
     let distinct: std::collections::BTreeSet<_> = digests.iter().collect();
     assert_eq!(distinct.len(), digests.len());
     assert_eq!(digests[0].as_str().len(), 64);
-    assert_eq!(digests[0], of(1, &first, Format::Properties, &plain, "/a", None));
+    assert_eq!(digests[0], of(1, &first, FileFormat::Properties, &plain, "/a", None));
 }
 
 proptest! {
@@ -280,7 +283,7 @@ proptest! {
         username in "[ =,:#!\\\\\"'a-cü😀%{}$;/*-]{1,20}",
         password in any::<String>(),
     ) {
-        let file = rendered(Format::Properties, &credential(&username, &password), None).unwrap();
+        let file = rendered(FileFormat::Properties, &credential(&username, &password), None).unwrap();
         let entries = load(file.main.expose());
         prop_assert_eq!(jaas_values(value(&entries, "sasl.jaas.config")), (username, password));
     }
@@ -290,7 +293,7 @@ proptest! {
         username in "[ =,:#!\\\\\"'a-cü😀%{}$;/*-]{1,12}",
         password in "[ =:\\\\\"a-c]{1,12}",
     ) {
-        match rendered(Format::Librdkafka, &credential(&username, &password), None) {
+        match rendered(FileFormat::Librdkafka, &credential(&username, &password), None) {
             Ok(file) => {
                 let entries = read_librdkafka(file.main.expose());
                 prop_assert_eq!(value(&entries, "sasl.username"), username);

@@ -43,7 +43,7 @@ pub struct FileDelivery {
 }
 
 /// Formats of a delivered file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FileFormat {
     /// `client.properties` as Java clients and Kafka's tools take it.
@@ -60,6 +60,33 @@ pub struct Owner {
     pub user: String,
     /// Group; `None` leaves it as it is.
     pub group: Option<String>,
+}
+
+impl FileFormat {
+    /// All formats.
+    pub const ALL: [Self; 2] = [Self::Properties, Self::Librdkafka];
+
+    /// The name in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Properties => "properties",
+            Self::Librdkafka => "librdkafka",
+        }
+    }
+}
+
+impl std::fmt::Display for FileFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::fmt::Display for Owner {
+    /// As documents write it: `user` or `user:group`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.user)?;
+        self.group.as_ref().map_or(Ok(()), |group| write!(f, ":{group}"))
+    }
 }
 
 const FILES_ONLY: &str = "this version delivers to a `file`";

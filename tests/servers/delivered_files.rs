@@ -9,7 +9,7 @@ use kastellan::names::{
     AclRule, ClusterName, DeliveryName, Generation, Mechanism, Operation, PatternType, Permission, ResourceType,
     RotationId, UserName,
 };
-use kastellan::render::Format;
+use kastellan::spec::FileFormat;
 use tempfile::TempDir;
 
 use crate::stack::kafka::{Tool, principal};
@@ -63,7 +63,7 @@ impl Subject {
     }
 
     /// Delivers as `apply` does, and returns the file.
-    fn deliver(&self, cluster: &Cluster, listener: Listener, format: Format) -> PathBuf {
+    fn deliver(&self, cluster: &Cluster, listener: Listener, format: FileFormat) -> PathBuf {
         let path = self.folder.path().join(format!("{listener:?}.{format}"));
         let ca_pem = || Arc::from(std::fs::read_to_string(cluster.ca_file()).unwrap());
         let connection = Connection {
@@ -106,7 +106,7 @@ fn java_clients_take_the_properties(version: KafkaVersion) {
         let mut listeners = [Listener::Clients, Listener::ClientsTls];
         listeners.rotate_left(index % 2);
         let [first, second] =
-            listeners.map(|listener| (listener, subject.deliver(cluster, listener, Format::Properties)));
+            listeners.map(|listener| (listener, subject.deliver(cluster, listener, FileFormat::Properties)));
         let topic = subject.topic.as_str();
         let produced = cluster.produce(first.0, &first.1, topic, &["hello"]).unwrap();
         assert!(produced.succeeded(), "{name:?}: {produced:?}");
@@ -133,7 +133,7 @@ fn no_scram_login_has_a_name_outside_ascii() {
         let cluster = shared(version, 1);
         let subject = Subject::create(cluster, "Müller~", Mechanism::ScramSha512);
         assert_eq!(cluster.mechanisms_of(&subject.credentials.username).unwrap(), [Mechanism::ScramSha512].into());
-        let file = subject.deliver(cluster, Listener::Clients, Format::Properties);
+        let file = subject.deliver(cluster, Listener::Clients, FileFormat::Properties);
         let refused = cluster.run_tool(Tool::Topics, Listener::Clients, &file, &["--list"], "").unwrap();
         assert!(!refused.succeeded(), "{refused:?}");
         assert!(format!("{refused:?}").contains("SaslAuthenticationException"), "{refused:?}");
@@ -165,7 +165,7 @@ fn librdkafka_takes_its_configuration(version: KafkaVersion) {
         let subject = Subject::create(cluster, name, Mechanism::ALL[index % 2]);
         let topic = subject.topic.as_str();
         for listener in [Listener::Clients, Listener::ClientsTls] {
-            let mut configuration = read_configuration(&subject.deliver(cluster, listener, Format::Librdkafka));
+            let mut configuration = read_configuration(&subject.deliver(cluster, listener, FileFormat::Librdkafka));
             let producer: BaseProducer = configuration.create().unwrap();
             producer.send(BaseRecord::to(topic).key("").payload("hello")).unwrap();
             producer.flush(PATIENCE).unwrap();

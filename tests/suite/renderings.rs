@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use kastellan::credential::{Connection, LiveCredential};
 use kastellan::names::{Generation, Mechanism, RotationId, UserName};
-use kastellan::render::{Format, render};
+use kastellan::render::render;
 use kastellan::secret::Secret;
+use kastellan::spec::FileFormat;
 
 const CA: &str = "subject=CN = Example CA
 -----BEGIN CERTIFICATE-----
@@ -15,7 +16,7 @@ Zm9yIHRlc3Rz
 -----END CERTIFICATE-----
 ";
 
-fn file(format: Format, username: &str, ca_pem: Option<&str>) -> String {
+fn file(format: FileFormat, username: &str, ca_pem: Option<&str>) -> String {
     let credential = LiveCredential {
         generation: Generation(7),
         rotation_id: RotationId::parse("abcdefghijklmnopqrstuvwxyz").unwrap(),
@@ -42,7 +43,7 @@ fn file(format: Format, username: &str, ca_pem: Option<&str>) -> String {
 
 #[test]
 fn properties_of_a_plaintext_listener() {
-    insta::assert_snapshot!(file(Format::Properties, "payments", None), @r##"
+    insta::assert_snapshot!(file(FileFormat::Properties, "payments", None), @r##"
     # Managed by Kastellan, do not edit: changes made here are overwritten.
     # kastellan.io/user: payments/payments
     # kastellan.io/generation: 7
@@ -56,7 +57,7 @@ fn properties_of_a_plaintext_listener() {
 
 #[test]
 fn properties_of_a_tls_listener() {
-    insta::assert_snapshot!(file(Format::Properties, "payments", Some(CA)), @r##"
+    insta::assert_snapshot!(file(FileFormat::Properties, "payments", Some(CA)), @r##"
     # Managed by Kastellan, do not edit: changes made here are overwritten.
     # kastellan.io/user: payments/payments
     # kastellan.io/generation: 7
@@ -72,7 +73,7 @@ fn properties_of_a_tls_listener() {
 
 #[test]
 fn properties_of_a_name_that_needs_every_escape() {
-    insta::assert_snapshot!(file(Format::Properties, " CN=Müller, O=\"A\\B\" 😀 #!:", None), @r##"
+    insta::assert_snapshot!(file(FileFormat::Properties, " CN=Müller, O=\"A\\B\" 😀 #!:", None), @r##"
     # Managed by Kastellan, do not edit: changes made here are overwritten.
     # kastellan.io/user: payments/payments
     # kastellan.io/generation: 7
@@ -86,7 +87,7 @@ fn properties_of_a_name_that_needs_every_escape() {
 
 #[test]
 fn librdkafka_of_a_plaintext_listener() {
-    insta::assert_snapshot!(file(Format::Librdkafka, "CN=Müller, O=\"A\\B\" #!:", None), @r##"
+    insta::assert_snapshot!(file(FileFormat::Librdkafka, "CN=Müller, O=\"A\\B\" #!:", None), @r##"
     # Managed by Kastellan, do not edit: changes made here are overwritten.
     # kastellan.io/user: payments/payments
     # kastellan.io/generation: 7
@@ -101,7 +102,7 @@ fn librdkafka_of_a_plaintext_listener() {
 
 #[test]
 fn librdkafka_of_a_tls_listener() {
-    insta::assert_snapshot!(file(Format::Librdkafka, "payments", Some(CA)), @r##"
+    insta::assert_snapshot!(file(FileFormat::Librdkafka, "payments", Some(CA)), @r##"
     # Managed by Kastellan, do not edit: changes made here are overwritten.
     # kastellan.io/user: payments/payments
     # kastellan.io/generation: 7

@@ -85,7 +85,7 @@ impl Seen {
             size: u64::try_from(stat.st_size).unwrap_or(0),
             modified: format!("{seconds}.{nanoseconds:09}"),
             inode: stat.st_ino,
-            ids: Ids { uid: stat.st_uid, gid: stat.st_gid },
+            ids: Ids { uid: Some(stat.st_uid), gid: Some(stat.st_gid) },
             owner_only: Mode::from_raw_mode(stat.st_mode) == OWNER_ONLY,
         }
     }
@@ -158,7 +158,7 @@ impl Folder {
 
     /// Puts a file in place in one step, readable by its owner alone from its first byte on. The folder still has to
     /// be synced.
-    pub fn replace(&self, name: &OsStr, content: &Secret, owner: Option<Ids>) -> Result<(), DeliveryError> {
+    pub fn replace(&self, name: &OsStr, content: &Secret, owner: Ids) -> Result<(), DeliveryError> {
         let scratch = scratch_name(name);
         let written = self.write_scratch(&scratch, content, owner).and_then(|()| {
             let renamed = sys::renameat(&self.descriptor, &*scratch, &self.descriptor, name);
@@ -172,7 +172,7 @@ impl Folder {
         written
     }
 
-    fn write_scratch(&self, scratch: &OsStr, content: &Secret, owner: Option<Ids>) -> Result<(), DeliveryError> {
+    fn write_scratch(&self, scratch: &OsStr, content: &Secret, owner: Ids) -> Result<(), DeliveryError> {
         self.remove(scratch)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let descriptor = sys::openat(&self.descriptor, scratch, flags, OWNER_ONLY);
@@ -184,19 +184,17 @@ impl Folder {
     }
 
     /// Gives a file its mode and owner where they differ, without touching its content.
-    pub fn restore_access(&self, name: &OsStr, owner: Option<Ids>) -> Result<(), DeliveryError> {
+    pub fn restore_access(&self, name: &OsStr, owner: Ids) -> Result<(), DeliveryError> {
         let file = self.open_file(name)?;
         self.settle(&file, name, owner)
     }
 
-    fn settle(&self, file: &File, name: &OsStr, owner: Option<Ids>) -> Result<(), DeliveryError> {
+    fn settle(&self, file: &File, name: &OsStr, owner: Ids) -> Result<(), DeliveryError> {
         let stat = sys::fstat(file).map_err(|error| self.unreadable(name, error.into()))?;
         let seen = Seen::of(&stat);
-        if let Some(owner) = owner.filter(|&owner| owner != seen.ids) {
-            let Ids { uid, gid } = owner;
-            sys::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(|error| {
-                DeliveryError::GiveTo { path: self.path.join(name), uid, gid, source: error.into() }
-            })?;
+        if !owner.are_met_by(seen.ids) {
+            let given = sys::fchown(file, owner.uid.map(Uid::from_raw), owner.gid.map(Gid::from_raw));
+            given.map_err(|error| DeliveryError::GiveAway { path: self.path.join(name), source: error.into() })?;
         }
         if !seen.owner_only {
             sys::fchmod(file, OWNER_ONLY).map_err(|error| self.unwritable(name, error.into()))?;

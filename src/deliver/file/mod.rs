@@ -102,7 +102,7 @@ impl FileDelivery {
         if !untouched {
             main.ours()?;
         }
-        let access = seen.owner_only && owner.is_none_or(|owner| owner == seen.ids);
+        let access = seen.owner_only && owner.are_met_by(seen.ids);
         let in_date = match (recorded, &request.published) {
             (Some(recorded), Some(published)) => recorded.digest == digest(request, published).as_str(),
             // Nobody knows what it was made of: compare.
@@ -116,7 +116,7 @@ impl FileDelivery {
         })
     }
 
-    fn ship(&self, folder: &Folder, shipment: &Shipment, owner: Option<Ids>) -> Result<DeliveryRecord, DeliveryError> {
+    fn ship(&self, folder: &Folder, shipment: &Shipment, owner: Ids) -> Result<DeliveryRecord, DeliveryError> {
         let Shipment { request, credential } = shipment;
         let target = file_target(&request.target);
         let rendered = render(target.format, &request.user, credential, &request.connection, &target.path)
@@ -124,7 +124,7 @@ impl FileDelivery {
         let place = |path| Place { folder, path, user: &request.user, newest: credential.generation };
         let (main, beside) = (place(target.path.clone()), place(ca_file_beside(&target.path)));
         main.clear_scratch()?;
-        let owner = owner.or(main.ours()?.map(|seen| seen.ids));
+        let owner = owner.or(main.ours()?.map_or_else(Ids::default, |seen| seen.ids));
         let ca_file = match rendered.ca_file {
             // First, so that the main file never names certificates that are not there.
             Some(certificates) => {
@@ -328,15 +328,14 @@ fn folder_of(path: &Path) -> Result<&Path, DeliveryError> {
     folder.ok_or_else(|| DeliveryError::Path { path: path.to_owned() })
 }
 
-fn owner_ids(target: &FileTarget, accounts: &Accounts) -> Result<Option<Ids>, DeliveryError> {
-    let Some(owner) = &target.owner else { return Ok(None) };
-    let ids = accounts.resolve(owner);
-    ids.map(Some).map_err(|source| DeliveryError::Owner { owner: owner.clone(), source })
+fn owner_ids(target: &FileTarget, accounts: &Accounts) -> Result<Ids, DeliveryError> {
+    let Some(owner) = &target.owner else { return Ok(Ids::default()) };
+    accounts.resolve(owner).map_err(|source| DeliveryError::Owner { owner: owner.clone(), source })
 }
 
 fn digest(request: &DeliveryRequest, (generation, rotation_id): &(Generation, RotationId)) -> InputsDigest {
     let target = file_target(&request.target);
     let identity = (*generation, rotation_id);
-    let owner = target.owner.as_deref();
+    let owner = target.owner.as_ref();
     inputs_digest(&request.user, identity, target.format, &request.connection, &target.path, owner)
 }

@@ -48,13 +48,14 @@ impl Place<'_> {
 
     /// Makes the file hold `content`, for `owner` alone, and tells what it looks like then. A file that holds it already
     /// is not written.
-    pub fn put(&self, content: &Secret, owner: Option<Ids>) -> Result<Identity, DeliveryError> {
+    pub fn put(&self, content: &Secret, owner: Ids) -> Result<Identity, DeliveryError> {
         let before = self.ours()?;
         let same_size = before.as_ref().is_some_and(|seen| seen.size == content.len() as u64);
         if same_size && self.folder.holds(self.name(), content)? {
             self.folder.restore_access(self.name(), owner)?;
         } else {
-            self.folder.replace(self.name(), content, owner.or(before.map(|seen| seen.ids)))?;
+            let before = before.map_or_else(Ids::default, |seen| seen.ids);
+            self.folder.replace(self.name(), content, owner.or(before))?;
         }
         let vanished = || DeliveryError::Write { path: self.path.clone(), source: std::io::ErrorKind::NotFound.into() };
         self.look()?.map(|seen| Identity::of(&seen)).ok_or_else(vanished)

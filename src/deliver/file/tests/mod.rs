@@ -12,7 +12,7 @@ use super::*;
 use crate::credential::{Connection, LiveCredential};
 use crate::diagnostic::{Chain, Disposition};
 use crate::names::{ClusterName, DeliveryName, Mechanism, NamespacedName, UserName};
-use crate::render::Format;
+use crate::spec::{FileFormat, Owner};
 
 const PASSWORD: &str = "pa55-canary";
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
@@ -45,7 +45,7 @@ impl Case {
     fn new(path: &Path) -> Self {
         Self {
             user: "payments/payments".parse().unwrap(),
-            target: FileTarget { path: path.to_owned(), format: Format::Properties, owner: None },
+            target: FileTarget { path: path.to_owned(), format: FileFormat::Properties, owner: None },
             connection: connection(None),
             generation: 1,
             password: PASSWORD.into(),
@@ -206,7 +206,7 @@ fn what_a_crash_left_is_cleared_away() {
 fn certificates_beside_the_file_come_and_go_with_it() {
     let folder = folder();
     let mut case = case_in(&folder);
-    case.target.format = Format::Librdkafka;
+    case.target.format = FileFormat::Librdkafka;
     case.connection = connection(Some(PEM));
     case.deliver().unwrap();
     assert_eq!(names(folder.path()), ["client.properties", "client.properties.ca.pem"]);

@@ -142,7 +142,7 @@ fn files_of_another_machine_are_unknown() {
 fn a_name_that_the_format_cannot_carry_is_known_beforehand() {
     let folder = folder();
     let mut case = case_in(&folder);
-    case.target.format = Format::Librdkafka;
+    case.target.format = FileFormat::Librdkafka;
     let mut request = case.request();
     request.username = UserName::parse(" payments").unwrap();
     let fact = delivery().observe(&[request]).pop().unwrap();

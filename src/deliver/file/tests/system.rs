@@ -115,7 +115,7 @@ fn access_is_restored_without_writing() {
 fn an_unknown_owner_is_named_before_anything_is_written() {
     let folder = folder();
     let mut case = case_in(&folder);
-    case.target.owner = Some("no-such-user:root".into());
+    case.target.owner = Some(Owner { user: "no-such-user".into(), group: Some("root".into()) });
     assert!(matches!(case.fact(), DeliveryFact::Blocked(DeliveryError::Owner { .. })));
     let error = case.deliver().unwrap_err();
     insta::assert_snapshot!(Chain(&error), @"owner `no-such-user:root` cannot be resolved: this machine has no such user");
@@ -126,9 +126,9 @@ fn an_unknown_owner_is_named_before_anything_is_written() {
 fn the_owner_gets_the_file_or_nothing_is_written() {
     let folder = folder();
     let mut case = case_in(&folder);
-    case.target.owner = Some("12345:12346".into());
+    case.target.owner = Some(Owner { user: "12345".into(), group: Some("12346".into()) });
     if !is_root() {
-        assert!(matches!(case.deliver().unwrap_err(), DeliveryError::GiveTo { uid: 12345, gid: 12346, .. }));
+        assert!(matches!(case.deliver().unwrap_err(), DeliveryError::GiveAway { .. }));
         assert_eq!(names(folder.path()), [""; 0]);
         return;
     }
