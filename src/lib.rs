@@ -4,9 +4,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod cli;
 pub mod credential;
 pub mod deliver;
 pub mod diagnostic;
+pub mod engine;
 pub mod git;
 pub mod kafka;
 pub mod names;
@@ -17,3 +19,4 @@ pub mod source;
 pub mod spec;
 pub mod state;
 pub mod store;
+pub mod view;

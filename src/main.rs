@@ -1,1 +1,6 @@
-fn main() {}
+//! The `kastellan` program.
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    kastellan::cli::main().into()
+}

@@ -1,7 +1,5 @@
 //! The credential document: what applications read from the store.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use crate::names::{ClusterName, Generation, Mechanism, RotationId, UserName};
@@ -77,8 +75,11 @@ pub struct Connection {
 }
 
 impl LiveCredential {
-    /// The connection fields that decide whether a document has to be rewritten for the same credential.
-    pub fn connections_by_name(&self) -> BTreeMap<&ClusterName, &Connection> {
-        self.connections.iter().map(|(name, connection)| (name, connection)).collect()
+    /// Whether two documents of the same credential tell applications the same.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.username == other.username
+            && self.mechanism == other.mechanism
+            && self.connections == other.connections
+            && self.password.ct_eq(&other.password)
     }
 }

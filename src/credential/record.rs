@@ -9,6 +9,7 @@ use crate::names::{
     ClusterId, ClusterName, DeliveryName, Generation, Mechanism, NamespacedName, RotationId, Scope, UserName,
 };
 use crate::secret::Salt;
+pub use crate::spec::DeletionPolicy;
 
 /// The schema number of records this program writes; a record with a higher one is refused, never guessed at.
 pub const RECORD_SCHEMA: u32 = 1;
@@ -139,16 +140,6 @@ pub struct DeliveryRecord {
     pub digest: String,
     /// What was written, as the delivery's own kind describes it without reading it, e.g. size and modification time.
     pub written: BTreeMap<String, String>,
-}
-
-/// What pruning does with a user whose document is gone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum DeletionPolicy {
-    /// Access, credentials and deliveries are taken away; a tombstone stays.
-    #[default]
-    Delete,
-    /// Everything is left as it is.
-    Retain,
 }
 
 /// When a user was deleted, and for how long that can be undone.

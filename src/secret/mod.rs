@@ -48,6 +48,11 @@ impl Secret {
         self.0.is_empty()
     }
 
+    /// Whether the bytes are UTF-8 without control characters: fit for a password in a line of a file.
+    pub fn is_text_without_controls(&self) -> bool {
+        self.expose_text().is_some_and(|text| !text.chars().any(char::is_control))
+    }
+
     /// Compares without telling by its timing where two secrets differ.
     pub fn ct_eq(&self, other: &Self) -> bool {
         use subtle::ConstantTimeEq as _;

@@ -62,7 +62,7 @@ pub struct DesiredDelivery {
     /// Whose bootstrap servers it carries.
     pub cluster: ClusterName,
     /// The file.
-    pub file: (),
+    pub file: crate::spec::FileDelivery,
 }
 
 impl Desired {

@@ -6,8 +6,10 @@ mod access;
 mod desired;
 mod facts;
 mod observed;
+mod resolve;
 
 pub use access::{AccessChange, QuotaChange, compare_access, withdraw_all};
 pub use desired::{Desired, DesiredCluster, DesiredDelivery, DesiredUser};
 pub use facts::{Claims, facts_of};
 pub use observed::{ClusterObserved, Observed, RecordObserved};
+pub use resolve::{Selection, resolve};

@@ -116,7 +116,7 @@ pub fn pause(time: Duration) {
 }
 
 /// Writes a file that only its owner can read, because most of what servers are given is secret.
-fn write_private(path: PathBuf, text: &str) -> Result<PathBuf, StackError> {
+pub fn write_private(path: PathBuf, text: &str) -> Result<PathBuf, StackError> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     std::fs::OpenOptions::new()

@@ -1,0 +1,297 @@
+//! Every command with its flags.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::names::{NamespacedName, Scope};
+
+/// Declare Kafka users in Git. Their secrets stay secret.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kastellan",
+    version,
+    about,
+    after_help = "Exit status: 0 done or no changes, 1 failed, 2 changes pending (with --detailed-exitcode), 3 refused \
+(limit, stale plan, copied store), 4 some users failed, are blocked or wait, 64 wrong usage."
+)]
+pub(super) struct Cli {
+    /// What to log to stderr, e.g. `debug` or `kastellan=trace` [default: warn]
+    #[arg(long, global = true, env = "KASTELLAN_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Write an identity, a store bound to this machine, and first documents
+    #[command(after_help = "Example:\n  kastellan init --bootstrap-servers kafka-0:9093 --admin-username kastellan")]
+    Init(InitArguments),
+    /// Read and check documents; contacts nothing
+    #[command(after_help = "Examples:\n  kastellan validate\n  kastellan validate -f users/ -o github")]
+    Validate(ValidateArguments),
+    /// Show what would change; writes nothing and needs no right to read a secret
+    #[command(after_help = "Examples:\n  kastellan plan\n  kastellan plan -f kastellan/ --save plan.json\n  \
+kastellan plan --detailed-exitcode -o json\n  kastellan plan --against origin/main -o markdown")]
+    Plan(PlanArguments),
+    /// Plan, ask, execute
+    #[command(
+        after_help = "Examples:\n  kastellan apply\n  kastellan apply --auto-approve --prune --max-deletes 20\n  \
+kastellan apply plan.json"
+    )]
+    Apply(ApplyArguments),
+    /// Log in with each published credential on every broker
+    #[command(after_help = "Examples:\n  kastellan verify\n  kastellan verify payments/payments --with-librdkafka")]
+    Verify(VerifyArguments),
+    /// Generation, phase, age and deliveries of each user; contacts no cluster
+    #[command(after_help = "Examples:\n  kastellan status\n  kastellan status payments -o json")]
+    Status(StatusArguments),
+    /// Work on a store by hand
+    Store(StoreArguments),
+    /// Print the rights Kastellan itself needs
+    Policy(PolicyArguments),
+    /// Print or write the JSON Schemas of the documents, for editors
+    #[command(after_help = "Examples:\n  kastellan schemas KafkaUser\n  kastellan schemas --directory deploy/schemas")]
+    Schemas(SchemasArguments),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  kastellan completions bash > /etc/bash_completion.d/kastellan")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where documents are.
+#[derive(Debug, Clone, Args)]
+pub(super) struct FileArguments {
+    /// Documents: files, folders, `-` for standard input; can be repeated [default: ./kastellan]
+    #[arg(short = 'f', long = "file", value_name = "PATH", env = "KASTELLAN_FILES", value_delimiter = ':')]
+    pub files: Vec<PathBuf>,
+}
+
+/// Form of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// For programs; a versioned contract.
+    Json,
+    /// For a comment on a pull request.
+    Markdown,
+}
+
+/// Form of the output where Markdown makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PlainFormat {
+    /// For people.
+    Text,
+    /// For programs; a versioned contract.
+    Json,
+}
+
+/// Form of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FindingFormat {
+    /// For people, with the line in question.
+    Text,
+    /// For programs; a versioned contract.
+    Json,
+    /// Annotations of a GitHub workflow.
+    Github,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InitArguments {
+    /// Folder for the documents; created
+    #[arg(default_value = "kastellan")]
+    pub directory: PathBuf,
+    /// Folder of the store; created [default: .kastellan/store beside the documents' folder]
+    #[arg(long, value_name = "FOLDER")]
+    pub store: Option<PathBuf>,
+    /// Identity file that opens the store; created unless it exists [default: ~/.config/kastellan/identity.txt]
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Kafka's address for Kastellan itself
+    #[arg(long, default_value = "localhost:9092", value_name = "HOST:PORT,…")]
+    pub bootstrap_servers: String,
+    /// Kafka's address for applications [default: the same]
+    #[arg(long, value_name = "HOST:PORT,…")]
+    pub clients_bootstrap_servers: Option<String>,
+    /// The user Kastellan logs in as; its password is read from KAFKA_ADMIN_PASSWORD
+    #[arg(long, default_value = "kastellan", value_name = "USER")]
+    pub admin_username: String,
+    /// CA of the listeners, PEM; absent means plaintext
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ValidateArguments {
+    #[command(flatten)]
+    pub files: FileArguments,
+    /// Form of the findings
+    #[arg(short = 'o', long, value_enum, default_value = "text")]
+    pub output: FindingFormat,
+}
+
+/// What a pass is about, and how far it may go.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PassArguments {
+    /// The set of documents this pass answers for
+    #[arg(long, default_value_t = Scope::default(), env = "KASTELLAN_SCOPE")]
+    pub scope: Scope,
+    /// Delete users whose document is gone
+    #[arg(long)]
+    pub prune: bool,
+    /// Take over what exists in Kafka under the name of this user; can be repeated
+    #[arg(long, value_name = "USER")]
+    pub adopt: Vec<NamespacedName>,
+    /// The most users, ACLs and quotas that may go
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub max_deletes: usize,
+    /// Allow a pass that deletes every user of the scope
+    #[arg(long)]
+    pub allow_empty: bool,
+    /// How long a deletion can be undone
+    #[arg(long, default_value = "7d", value_parser = crate::spec::parse_duration, value_name = "DURATION")]
+    pub undo_for: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArguments {
+    #[command(flatten)]
+    pub files: FileArguments,
+    #[command(flatten)]
+    pub pass: PassArguments,
+    /// Form of the plan
+    #[arg(short = 'o', long, value_enum, default_value = "text")]
+    pub output: Format,
+    /// Save the plan for `apply PLANFILE`
+    #[arg(long, value_name = "PLANFILE")]
+    pub save: Option<PathBuf>,
+    /// Exit with 2 when there is something to do
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Compare with the documents of a Git revision, or another folder; contacts nothing
+    #[arg(long, value_name = "REF|PATH", conflicts_with_all = ["save"])]
+    pub against: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ApplyArguments {
+    /// A saved plan; it is carried out only if it would still do the same
+    #[arg(value_name = "PLANFILE", conflicts_with_all = ["files", "prune", "adopt", "max_deletes", "allow_empty", "undo_for", "scope"])]
+    pub plan_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub files: FileArguments,
+    #[command(flatten)]
+    pub pass: PassArguments,
+    /// Do not ask
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Write to a copied store: say so only when its other copy is gone
+    #[arg(long)]
+    pub take_over_store: bool,
+    /// Form of the result
+    #[arg(short = 'o', long, value_enum, default_value = "text")]
+    pub output: PlainFormat,
+}
+
+/// Which users.
+#[derive(Debug, Clone, Args)]
+pub(super) struct UserArguments {
+    /// `namespace/name`, or `name` where that is unambiguous; all if none is given
+    #[arg(value_name = "USER")]
+    pub users: Vec<String>,
+    /// Only users of this namespace
+    #[arg(short = 'n', long)]
+    pub namespace: Option<crate::names::Segment>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArguments {
+    #[command(flatten)]
+    pub users: UserArguments,
+    #[command(flatten)]
+    pub files: FileArguments,
+    /// Also log in through librdkafka, and produce and consume a record where ACLs allow it
+    #[arg(long)]
+    pub with_librdkafka: bool,
+    /// Form of the result
+    #[arg(short = 'o', long, value_enum, default_value = "text")]
+    pub output: PlainFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArguments {
+    #[command(flatten)]
+    pub users: UserArguments,
+    #[command(flatten)]
+    pub files: FileArguments,
+    /// Form of the status
+    #[arg(short = 'o', long, value_enum, default_value = "text")]
+    pub output: PlainFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StoreArguments {
+    #[command(subcommand)]
+    pub command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Put a given password into the store's inputs; it is read from standard input
+    #[command(after_help = "Example:\n  pass show kafka/legacy | kastellan store put imports/legacy password")]
+    Put {
+        /// Path below the store's `inputs`, e.g. `imports/legacy`
+        path: String,
+        /// Key in the document there
+        #[arg(default_value = "password")]
+        key: String,
+        /// The store, where there are several
+        #[arg(long)]
+        store: Option<crate::names::StoreName>,
+        #[command(flatten)]
+        files: FileArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyArguments {
+    #[command(subcommand)]
+    pub command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// The ACLs of Kastellan's own user, as commands of `kafka-acls.sh`
+    #[command(after_help = "Examples:\n  kastellan policy kafka\n  kastellan policy kafka --purpose plan")]
+    Kafka {
+        /// What Kastellan is to be able to do
+        #[arg(long, value_enum, default_value = "apply")]
+        purpose: PurposeArgument,
+        #[command(flatten)]
+        files: FileArguments,
+    },
+}
+
+/// What Kastellan is to be able to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PurposeArgument {
+    /// Look only.
+    Plan,
+    /// Change things.
+    Apply,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SchemasArguments {
+    /// `CredentialStore`, `KafkaCluster` or `KafkaUser`; all if none is given
+    pub kind: Option<String>,
+    /// Write a file for each kind into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub directory: Option<PathBuf>,
+}

@@ -1,0 +1,73 @@
+//! Reads the documents a command is about.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::arguments::FileArguments;
+use super::output;
+use crate::diagnostic::{Chain, ExitStatus, Finding, Findings};
+use crate::engine::Surroundings;
+use crate::names::ClusterName;
+use crate::source;
+use crate::spec::{self, Documents};
+
+/// Where documents are if nobody says.
+const DEFAULT_FOLDER: &str = "kastellan";
+
+/// Reads and checks documents; prints findings.
+///
+/// # Errors
+/// The status to exit with; everything is said already.
+pub(super) fn read(arguments: &FileArguments) -> Result<Documents, ExitStatus> {
+    match read_quietly(&paths(arguments)) {
+        Ok((documents, warnings)) => {
+            output::findings(&warnings);
+            Ok(documents)
+        }
+        Err(findings) => {
+            output::findings(&findings);
+            Err(ExitStatus::Failed)
+        }
+    }
+}
+
+/// The paths a command was given, or the default.
+pub(super) fn paths(arguments: &FileArguments) -> Vec<PathBuf> {
+    if arguments.files.is_empty() { vec![PathBuf::from(DEFAULT_FOLDER)] } else { arguments.files.clone() }
+}
+
+/// Reads and checks documents; prints nothing.
+pub(super) fn read_quietly(paths: &[PathBuf]) -> Result<(Documents, Findings), Findings> {
+    let sources = source::files::read(paths, &mut std::io::stdin()).map_err(|error| {
+        let mut finding = Finding::error("unreadable", Chain(&error).to_string());
+        finding.hint = error.hint().map(str::to_owned);
+        Findings(vec![finding])
+    })?;
+    spec::read(&sources)
+}
+
+/// The CA of every cluster's clients' listener that names one: it is part of what clients are given.
+///
+/// # Errors
+/// The status to exit with; everything is said already.
+pub(super) fn read_ca_pems(
+    documents: &Documents,
+    surroundings: &Surroundings,
+) -> Result<BTreeMap<ClusterName, Arc<str>>, ExitStatus> {
+    let mut pems = BTreeMap::new();
+    for (name, cluster) in &documents.clusters {
+        let Some(tls) = &cluster.clients.tls else { continue };
+        let read = surroundings.resolve(&tls.ca_file).and_then(|path| {
+            std::fs::read_to_string(&path).map_err(|error| format!("failed to read `{}`: {error}", tls.ca_file))
+        });
+        match read {
+            Ok(pem) => drop(pems.insert(name.clone(), pem.into())),
+            Err(why) => {
+                output::error(&format!("{}: cluster `{name}`: {why}", cluster.location), None);
+                return Err(ExitStatus::Failed);
+            }
+        }
+    }
+    Ok(pems)
+}

@@ -1,0 +1,111 @@
+//! What `plan` and `apply` have in common: connect, observe, plan.
+
+use std::collections::BTreeSet;
+
+use super::arguments::PassArguments;
+use super::{documents, output, surroundings};
+use crate::credential::Seen;
+use crate::diagnostic::{Chain, ExitStatus};
+use crate::engine::{ConnectError, Links, Mode, connect, observe};
+use crate::names::{NamespacedName, Scope};
+use crate::plan::{Options, Plan, plan};
+use crate::spec::Documents;
+use crate::state::{Desired, Selection, resolve};
+use crate::view::PlanView;
+
+/// What a pass was asked for; part of a saved plan.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Request {
+    /// The scope of the documents.
+    pub scope: Scope,
+    /// Users that may take over what exists.
+    pub adopt: BTreeSet<NamespacedName>,
+    /// Limits.
+    pub options: Options,
+}
+
+impl From<PassArguments> for Request {
+    fn from(arguments: PassArguments) -> Self {
+        Self {
+            scope: arguments.scope,
+            adopt: arguments.adopt.into_iter().collect(),
+            options: Options {
+                prune: arguments.prune,
+                max_deletes: arguments.max_deletes,
+                allow_empty: arguments.allow_empty,
+                undo_for: arguments.undo_for,
+            },
+        }
+    }
+}
+
+/// A planned pass, ready to be shown or executed.
+pub(super) struct Pass {
+    pub links: Links,
+    pub desired: Desired,
+    pub plan: Plan,
+    pub view: PlanView,
+}
+
+/// Connects, observes and plans.
+///
+/// # Errors
+/// The status to exit with; everything is said already.
+pub(super) async fn prepare(documents: &Documents, request: &Request, mode: Mode) -> Result<Pass, ExitStatus> {
+    let surroundings = surroundings::read();
+    let ca_pems = documents::read_ca_pems(documents, &surroundings)?;
+    check_adopted(documents, request)?;
+    let selection = Selection { scope: request.scope.clone(), adopt: request.adopt.clone() };
+    let desired = resolve(documents, &selection, &ca_pems);
+    let links = open(documents, mode, surroundings).await?;
+    let observed = observe(&links, &desired).await;
+    let plan = plan(&desired, &observed, &request.options, crate::engine::now().wall);
+    let view = PlanView::new(&plan, &desired, &observed, &request.options);
+    Ok(Pass { links, desired, plan, view })
+}
+
+/// Connects, and says what could not be opened with its remedy.
+///
+/// # Errors
+/// The status to exit with; everything is said already.
+pub(super) async fn open(
+    documents: &Documents,
+    mode: Mode,
+    surroundings: crate::engine::Surroundings,
+) -> Result<Links, ExitStatus> {
+    match connect(documents, mode, surroundings).await {
+        Ok(links) => {
+            for (name, seen) in &links.clusters {
+                if let Seen::Unknown(why) = seen {
+                    output::error(&format!("cluster `{name}`: {why}"), links.hints.get(name.as_str()));
+                }
+            }
+            for (name, seen) in &links.stores {
+                if let Seen::Unknown(why) = seen {
+                    output::error(&format!("store `{name}`: {why}"), links.hints.get(name.as_str()));
+                }
+            }
+            Ok(links)
+        }
+        Err(error) => {
+            let (hint, status) = match &error {
+                ConnectError::Store { source, .. } => (source.hint(), source.exit_status()),
+                ConnectError::Path(_) => (None, ExitStatus::Failed),
+            };
+            output::error(&Chain(&error).to_string(), hint.as_ref());
+            Err(status)
+        }
+    }
+}
+
+/// `--adopt` names documents; a name that is none would silently do nothing.
+fn check_adopted(documents: &Documents, request: &Request) -> Result<(), ExitStatus> {
+    match request.adopt.iter().find(|user| !documents.users.contains_key(*user)) {
+        None => Ok(()),
+        Some(user) => {
+            output::error(&format!("`--adopt {user}`: no document declares this user"), None);
+            Err(ExitStatus::Usage)
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Deliveries: how they stand, and the effects on them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::connect::Links;
+use super::run::{Failure, Job, Performed};
+use super::store_effects::{live_credential, load_material};
+use crate::credential::{DeliveryRecord, DeliveryState, Effect, Outcome, Record, Seen};
+use crate::deliver::{DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal};
+use crate::diagnostic::{Chain, Disposition};
+use crate::names::{DeliveryName, NamespacedName};
+use crate::render::Format;
+use crate::spec::FileFormat;
+use crate::state::{Desired, DesiredDelivery, Observed};
+
+/// Looks at every delivery that is declared or recorded; reads no secret.
+pub(super) async fn observe(
+    links: &Links,
+    desired: &Desired,
+    observed: &Observed,
+) -> BTreeMap<NamespacedName, BTreeMap<DeliveryName, DeliveryState>> {
+    let mut states: BTreeMap<NamespacedName, BTreeMap<DeliveryName, DeliveryState>> = BTreeMap::new();
+    let mut requests = Vec::new();
+    let record_of =
+        |user: &NamespacedName| observed.records.get(user).and_then(Seen::known).map(|found| &found.record.value);
+    for (user, wanted) in &desired.users {
+        let record = record_of(user);
+        for (name, delivery) in &wanted.deliveries {
+            match request(links, desired, user, name, delivery, &wanted.wanted.username, record) {
+                Ok(request) => requests.push(request),
+                Err(why) => {
+                    states.entry(user.clone()).or_default().insert(name.clone(), DeliveryState::Unknown(why.into()));
+                }
+            }
+        }
+    }
+    for (user, record) in observed.records.keys().filter_map(|user| Some((user, record_of(user)?))) {
+        let declared = desired.users.get(user).map(|user| &user.deliveries);
+        for name in record.deliveries.keys().filter(|name| declared.is_none_or(|all| !all.contains_key(*name))) {
+            states.entry(user.clone()).or_default().insert(name.clone(), DeliveryState::Surplus);
+        }
+    }
+    let deliveries = links.deliveries.clone();
+    let looked = blocking(move || {
+        let facts = group(&requests, |request| deliveries.of_target(&request.target).kind());
+        let mut looked = Vec::with_capacity(requests.len());
+        for (kind, positions) in facts {
+            let Some(delivery) = deliveries.of_kind(kind) else { continue };
+            let asked = positions.iter().map(|&position| requests[position].clone()).collect::<Vec<_>>();
+            let answers = delivery.observe(&asked).into_iter().map(state_of);
+            looked.extend(asked.into_iter().map(|request| (request.user, request.name)).zip(answers));
+        }
+        looked
+    });
+    for ((user, name), state) in looked.await {
+        states.entry(user).or_default().insert(name, state);
+    }
+    states
+}
+
+/// The positions of items by kind.
+fn group<T>(items: &[T], kind: impl Fn(&T) -> &'static str) -> BTreeMap<&'static str, Vec<usize>> {
+    let mut grouped: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
+    for (position, item) in items.iter().enumerate() {
+        grouped.entry(kind(item)).or_default().push(position);
+    }
+    grouped
+}
+
+fn state_of(fact: DeliveryFact) -> DeliveryState {
+    let why: Arc<str> = fact.why().unwrap_or_default().into();
+    match fact {
+        DeliveryFact::InStep => DeliveryState::InStep,
+        DeliveryFact::Missing | DeliveryFact::Touched | DeliveryFact::Outdated => DeliveryState::Pending(why),
+        DeliveryFact::OtherMachine { .. } | DeliveryFact::Blocked(_) | DeliveryFact::Unknown(_) => {
+            DeliveryState::Unknown(why)
+        }
+    }
+}
+
+fn request(
+    links: &Links,
+    desired: &Desired,
+    user: &NamespacedName,
+    name: &DeliveryName,
+    delivery: &DesiredDelivery,
+    username: &crate::names::UserName,
+    record: Option<&Record>,
+) -> Result<DeliveryRequest, String> {
+    let Some(cluster) = desired.clusters.get(&delivery.cluster) else {
+        return Err(format!("no document declares cluster `{}`", delivery.cluster));
+    };
+    let path = links.surroundings.resolve(&delivery.file.path)?;
+    let owner = delivery.file.owner.as_ref().map(|owner| match &owner.group {
+        Some(group) => format!("{}:{group}", owner.user),
+        None => owner.user.clone(),
+    });
+    let format = match delivery.file.format {
+        FileFormat::Properties => Format::Properties,
+        FileFormat::Librdkafka => Format::Librdkafka,
+    };
+    let slot = record.filter(|record| record.claims_username()).and_then(|record| record.active.as_ref());
+    Ok(DeliveryRequest {
+        user: user.clone(),
+        name: name.clone(),
+        username: username.clone(),
+        cluster: delivery.cluster.clone(),
+        connection: cluster.connection.clone(),
+        target: Target::File(FileTarget { path, format, owner }),
+        published: slot.map(|slot| (slot.generation, slot.rotation_id.clone())),
+        recorded: record.and_then(|record| record.deliveries.get(name)).cloned(),
+    })
+}
+
+const DELIVER: &str = "deliver";
+
+/// Writes deliveries (R4).
+pub(super) async fn deliver<'a>(links: &'a Links, desired: &'a Desired, jobs: Vec<Job<'a>>) -> Vec<Performed> {
+    let mut performed = jobs.iter().map(|_| Performed::default()).collect::<Vec<_>>();
+    let generations = jobs.iter().map(|job| match &job.effect {
+        Effect::Deliver { slot, .. } => slot.generation,
+        _ => unreachable!("grouped by kind"),
+    });
+    let material = load_material(links, DELIVER, &jobs, &generations.collect::<Vec<_>>()).await;
+    let mut owners = Vec::new();
+    let mut shipments = Vec::new();
+    for (position, (job, material)) in jobs.iter().zip(material).enumerate() {
+        let Effect::Deliver { names, .. } = &job.effect else { unreachable!("grouped by kind") };
+        let credential = material.and_then(|material| live_credential(job.run, desired, &material)).map(Arc::new);
+        let record = job.run.record.as_ref().map(|record| &record.value);
+        for name in names {
+            let built = credential.clone().and_then(|credential| {
+                let delivery = job.run.plan.deliveries.get(name).ok_or("it is not declared any more".to_owned());
+                let request = delivery.and_then(|delivery| {
+                    request(links, desired, &job.run.user, name, delivery, &job.run.plan.username, record)
+                });
+                let request = request.map_err(|why| Failure::new(DELIVER, why, Disposition::Stall))?;
+                Ok(Shipment { request, credential })
+            });
+            match built {
+                Ok(shipment) => {
+                    owners.push((position, name.clone()));
+                    shipments.push(shipment);
+                }
+                Err(failure) => performed[position].failure = Some(failure),
+            }
+        }
+    }
+    let deliveries = links.deliveries.clone();
+    let shipped = blocking(move || {
+        let grouped = group(&shipments, |shipment| deliveries.of_target(&shipment.request.target).kind());
+        let mut shipped = Vec::with_capacity(shipments.len());
+        for (kind, positions) in grouped {
+            let Some(delivery) = deliveries.of_kind(kind) else { continue };
+            let due = positions.iter().map(|&position| shipments[position].clone()).collect::<Vec<_>>();
+            shipped.extend(positions.into_iter().zip(delivery.deliver(&due)));
+        }
+        shipped
+    });
+    for (index, result) in shipped.await {
+        let (position, name) = &owners[index];
+        note(&mut performed[*position], DELIVER, name, result.map(|record| Outcome::Delivered(name.clone(), record)));
+    }
+    performed
+}
+
+fn note(
+    performed: &mut Performed,
+    effect: &'static str,
+    name: &DeliveryName,
+    result: Result<Outcome, crate::deliver::DeliveryError>,
+) {
+    match result {
+        Ok(outcome) => performed.outcomes.push(outcome),
+        Err(error) => {
+            let why = format!("delivery `{name}`: {}", Chain(&error));
+            performed.failure = Some(Failure::new(effect, why, error.disposition()).hint(error.hint()));
+        }
+    }
+}
+
+const RECALL: &str = "recall";
+
+/// Removes deliveries that are ours.
+pub(super) async fn recall<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Performed> {
+    let mut performed = jobs.iter().map(|_| Performed::default()).collect::<Vec<_>>();
+    let mut owners = Vec::new();
+    let mut withdrawals: Vec<Withdrawal> = Vec::new();
+    for (position, job) in jobs.iter().enumerate() {
+        let Effect::Recall { names } = &job.effect else { unreachable!("grouped by kind") };
+        let Some(record) = job.run.record.as_ref().map(|record| &record.value) else { continue };
+        for name in names {
+            let Some(recorded) = record.deliveries.get(name) else { continue };
+            if !is_known(links, recorded) {
+                let why =
+                    format!("delivery `{name}`: this program does not know deliveries of kind `{}`", recorded.kind);
+                performed[position].failure = Some(Failure::new(RECALL, why, Disposition::Stall));
+                continue;
+            }
+            owners.push((position, name.clone()));
+            let recorded = recorded.clone();
+            withdrawals.push(Withdrawal { user: job.run.user.clone(), newest: record.newest(), recorded });
+        }
+    }
+    let deliveries = links.deliveries.clone();
+    let gone = blocking(move || {
+        let mut gone = Vec::with_capacity(withdrawals.len());
+        for delivery in deliveries.iter() {
+            let positions = (0..withdrawals.len()).filter(|&index| withdrawals[index].recorded.kind == delivery.kind());
+            let positions = positions.collect::<Vec<_>>();
+            let due = positions.iter().map(|&index| withdrawals[index].clone()).collect::<Vec<_>>();
+            gone.extend(positions.into_iter().zip(delivery.withdraw(&due)));
+        }
+        gone
+    });
+    for (index, result) in gone.await {
+        let (position, name) = &owners[index];
+        note(&mut performed[*position], RECALL, name, result.map(|()| Outcome::Recalled(name.clone())));
+    }
+    performed
+}
+
+fn is_known(links: &Links, recorded: &DeliveryRecord) -> bool {
+    links.deliveries.of_kind(&recorded.kind).is_some()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("a delivery does not panic")
+}
+
+/// An absolute form of a path that need not exist yet.
+pub(super) fn absolute(path: &Path) -> std::io::Result<std::path::PathBuf> {
+    std::path::absolute(path)
+}

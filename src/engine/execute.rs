@@ -1,0 +1,253 @@
+//! Executes an approved plan: cohorts of users, and in each wave after wave of effects of one kind.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+
+use super::connect::Links;
+use super::crash::{self, Side};
+use super::run::{End, Event, Events, Job, Next, Performed, UserRun};
+use super::{deliveries, kafka_effects, login, store_effects};
+use crate::credential::Effect;
+use crate::diagnostic::{Disposition, Hint};
+use crate::names::{ClusterName, NamespacedName};
+use crate::plan::Plan;
+use crate::state::Desired;
+
+/// Users that go through the waves together: enough to fill Kafka's batches of 2,000, few enough that a permit of 30 s
+/// is not over before its turn.
+const COHORT: usize = 2_000;
+
+/// Cohorts under way at once: while one computes keys, another waits for Kafka or the disk.
+const COHORTS_AT_ONCE: usize = 2;
+
+/// Pause before an effect that failed for a passing reason is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// What bounds a pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long a deletion can be undone.
+    pub undo_for: Duration,
+}
+
+/// What a pass did.
+#[derive(Debug, Default)]
+pub struct Executed {
+    /// Every user of the plan, and how it ended.
+    pub users: BTreeMap<NamespacedName, Finished>,
+    /// How often each effect was executed, counted in users.
+    pub effects: BTreeMap<&'static str, usize>,
+}
+
+/// How one user ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finished {
+    /// Everything that was planned is done.
+    Done,
+    /// Something has to come back first.
+    Waiting {
+        /// What.
+        why: String,
+    },
+    /// A person has to decide.
+    Blocked {
+        /// What.
+        why: String,
+        /// The remedy.
+        hint: Option<Hint>,
+    },
+    /// An effect failed and will fail again.
+    Failed(Failed),
+}
+
+/// An effect that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// Its name.
+    pub effect: &'static str,
+    /// Why.
+    pub why: String,
+    /// The remedy.
+    pub hint: Option<Hint>,
+}
+
+/// Executes `plan` as far as it goes. One user's failure fails that user alone.
+///
+/// # Guarantees
+/// Whatever happens, and wherever this future is dropped, the next pass finishes what the records say.
+///
+/// # Assumptions
+/// The plan was made from an observation of the same links, it has no refusals, and it was approved.
+pub async fn execute(links: &Links, desired: &Desired, plan: Plan, limits: Limits, events: &dyn Events) -> Executed {
+    events.note(Event::Begins { users: plan.users.len() });
+    let boot = super::now().boot;
+    let mut runs = plan.users.into_iter().map(|(user, plan)| UserRun::new(user, plan, boot)).collect::<Vec<_>>();
+    let mut cohorts = Vec::new();
+    while !runs.is_empty() {
+        let rest = runs.split_off(runs.len().min(COHORT));
+        cohorts.push(std::mem::replace(&mut runs, rest));
+    }
+    let turns = Semaphore::new(COHORTS_AT_ONCE);
+    let pass = Pass { links, desired, limits, events, turns: &turns };
+    let done = join_all(cohorts.into_iter().map(|cohort| pass.drive(cohort))).await;
+    let mut executed = Executed::default();
+    for (runs, effects) in done {
+        for (effect, users) in effects {
+            *executed.effects.entry(effect).or_default() += users;
+        }
+        executed.users.extend(runs.into_iter().map(|run| (run.user, finished(run.end.unwrap_or(End::Done)))));
+    }
+    executed
+}
+
+fn finished(end: End) -> Finished {
+    match end {
+        End::Done => Finished::Done,
+        End::Waiting(why) => Finished::Waiting { why },
+        End::Blocked(blocked) => Finished::Blocked { why: blocked.to_string(), hint: blocked.hint() },
+        End::Failed(failure) => {
+            Finished::Failed(Failed { effect: failure.effect, why: failure.why, hint: failure.hint })
+        }
+    }
+}
+
+struct Pass<'a> {
+    links: &'a Links,
+    desired: &'a Desired,
+    limits: Limits,
+    events: &'a dyn Events,
+    turns: &'a Semaphore,
+}
+
+type Effects = BTreeMap<&'static str, usize>;
+
+impl Pass<'_> {
+    /// Drives one cohort to its end. A turn is given back while everybody waits for a fence.
+    async fn drive(&self, mut runs: Vec<UserRun>) -> (Vec<UserRun>, Effects) {
+        let mut effects = Effects::new();
+        let mut over = 0;
+        loop {
+            let turn = self.turns.acquire().await.expect("never closed");
+            let fence = loop {
+                let (groups, fenced, ended) = self.ask(&mut runs);
+                self.events.note(Event::Ended { users: ended - over });
+                over = ended;
+                if groups.is_empty() {
+                    break fenced;
+                }
+                self.execute_groups(&mut runs, groups, &mut effects).await;
+            };
+            drop(turn);
+            match fence {
+                None => return (runs, effects),
+                Some((users, wait)) => {
+                    self.events.note(Event::Fence { users, wait });
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Asks the machine for every user's next effect. Answers with the groups by kind, the users that wait for a fence
+    /// with the longest wait among them, and how many users are through.
+    #[expect(clippy::type_complexity, reason = "three answers of one question, used once")]
+    fn ask(
+        &self,
+        runs: &mut [UserRun],
+    ) -> (BTreeMap<&'static str, Vec<(usize, Effect)>>, Option<(usize, Duration)>, usize) {
+        let mut groups: BTreeMap<&'static str, Vec<(usize, Effect)>> = BTreeMap::new();
+        let mut fenced: Option<(usize, Duration)> = None;
+        let mut over = 0;
+        for (index, run) in runs.iter_mut().enumerate() {
+            let fence = self.desired.fence(run.plan.clusters.iter());
+            match run.step(fence, self.limits.undo_for) {
+                Next::Act(effect) => {
+                    if let Effect::Record(record) = &effect {
+                        run.issue_permits(record);
+                    }
+                    groups.entry(effect.name()).or_default().push((index, effect));
+                }
+                Next::Fence(wait) => {
+                    let (users, longest) = fenced.unwrap_or_default();
+                    fenced = Some((users + 1, longest.max(wait)));
+                }
+                Next::Over => over += 1,
+            }
+        }
+        (groups, fenced, over)
+    }
+
+    async fn execute_groups(
+        &self,
+        runs: &mut [UserRun],
+        groups: BTreeMap<&'static str, Vec<(usize, Effect)>>,
+        effects: &mut Effects,
+    ) {
+        let shared = &*runs;
+        let work = groups.into_iter().map(|(name, group)| async move {
+            let jobs = group.into_iter().map(|(index, effect)| Job { index, run: &shared[index], effect });
+            let jobs = jobs.collect::<Vec<_>>();
+            let indices = jobs.iter().map(|job| job.index).collect::<Vec<_>>();
+            crash::point(Side::Before, name);
+            let performed = self.perform(name, jobs).await;
+            crash::point(Side::After, name);
+            (name, indices, performed)
+        });
+        let mut is_passing = false;
+        for (name, indices, performed) in join_all(work).await {
+            self.events.note(Event::Executed { effect: name, users: indices.len() });
+            *effects.entry(name).or_default() += indices.len();
+            for (index, performed) in indices.into_iter().zip(performed) {
+                let failure = performed.failure.as_ref();
+                is_passing |= failure.is_some_and(|failure| failure.disposition == Disposition::Retry);
+                runs[index].note(performed);
+            }
+        }
+        if is_passing {
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Executes one group; one result for each job, in their order.
+    fn perform<'a>(
+        &'a self,
+        name: &'static str,
+        jobs: Vec<Job<'a>>,
+    ) -> Pin<Box<dyn Future<Output = Vec<Performed>> + 'a>> {
+        let (links, desired) = (self.links, self.desired);
+        match jobs.first().map(|job| &job.effect) {
+            None => Box::pin(async { Vec::new() }),
+            Some(Effect::Material(_)) => Box::pin(store_effects::make_material(links, jobs)),
+            Some(Effect::Record(_)) => Box::pin(store_effects::write_records(links, name, jobs)),
+            Some(Effect::Document(_)) => Box::pin(store_effects::publish(links, desired, jobs)),
+            Some(Effect::Bury(_)) => Box::pin(store_effects::bury(links, jobs)),
+            Some(Effect::Destroy(_)) => Box::pin(store_effects::destroy(links, jobs)),
+            Some(Effect::Look { .. }) => Box::pin(kafka_effects::look(links, jobs)),
+            Some(Effect::Grant { .. }) => Box::pin(kafka_effects::grant(links, jobs)),
+            Some(Effect::Withdraw { .. }) => Box::pin(kafka_effects::withdraw(links, jobs)),
+            Some(Effect::Upsert { .. }) => Box::pin(kafka_effects::upsert(links, jobs)),
+            Some(Effect::Empty { .. }) => Box::pin(kafka_effects::empty(links, jobs)),
+            Some(Effect::Login { .. }) => Box::pin(login::prove(links, jobs)),
+            Some(Effect::Deliver { .. }) => Box::pin(deliveries::deliver(links, desired, jobs)),
+            Some(Effect::Recall { .. }) => Box::pin(deliveries::recall(links, jobs)),
+        }
+    }
+}
+
+/// The clusters of an effect's users, each with the jobs that concern it.
+pub(super) fn by_cluster<'a, 'b>(
+    jobs: &'b [Job<'a>],
+    clusters: impl Fn(&'b Effect) -> Vec<&'b ClusterName>,
+) -> BTreeMap<&'b ClusterName, Vec<usize>> {
+    let mut grouped: BTreeMap<&ClusterName, Vec<usize>> = BTreeMap::new();
+    for (position, job) in jobs.iter().enumerate() {
+        for cluster in clusters(&job.effect) {
+            grouped.entry(cluster).or_default().push(position);
+        }
+    }
+    grouped
+}

@@ -1,0 +1,251 @@
+//! The proof that credentials work: a login with each of them on every broker, and never a failed one.
+//!
+//! Per cluster: wait until every broker's own view shows the credential, wait for the barrier that says the view is
+//! applied, then log in; a broker that still tells another salt is asked again (kafka.md §3, §4).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+use super::connect::{ClusterLink, Links};
+use super::execute::by_cluster;
+use super::kafka_effects::{chain, link_of};
+use super::run::{Failure, Job, Performed};
+use super::store_effects::load_material;
+use crate::credential::{Effect, Outcome};
+use crate::diagnostic::Disposition;
+use crate::kafka::{LoginOutcome, LoginRequest, LoginStep, LoginTarget};
+use crate::names::{BrokerId, UserName};
+use crate::secret::ScramCredential;
+
+/// How long brokers have to show and accept a credential. Propagation takes milliseconds, under load two seconds
+/// (kafka.md §3); at the deadline the user waits for the next pass, it never proceeds.
+const PROOF_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Between looks at brokers that lag.
+const LAG_PAUSE: Duration = Duration::from_millis(40);
+
+const LOGIN: &str = "login";
+
+/// Proves the credentials of a group.
+pub(super) async fn prove<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Performed> {
+    let mut performed = jobs.iter().map(|_| Performed::default()).collect::<Vec<_>>();
+    let generations = jobs.iter().map(|job| match &job.effect {
+        Effect::Login { slot, .. } => slot.generation,
+        _ => unreachable!("grouped by kind"),
+    });
+    let material = load_material(links, LOGIN, &jobs, &generations.collect::<Vec<_>>()).await;
+    let grouped = by_cluster(&jobs, |effect| match effect {
+        Effect::Login { clusters, .. } => clusters.iter().collect(),
+        _ => unreachable!("grouped by kind"),
+    });
+    for (cluster, positions) in grouped {
+        let mut wanted = Vec::new();
+        for position in positions {
+            match &material[position] {
+                Ok(material) => wanted.push((position, &jobs[position].run.plan.username, &material.scram)),
+                Err(failure) => performed[position].failure = Some(failure.clone()),
+            }
+        }
+        match link_of(links, LOGIN, cluster) {
+            Err(failure) => {
+                wanted.iter().for_each(|(position, ..)| performed[*position].failure = Some(failure.clone()))
+            }
+            Ok(link) => {
+                let credentials = wanted.iter().map(|(_, user, scram)| (*user, *scram)).collect::<Vec<_>>();
+                let proofs = prove_on(link, &credentials).await;
+                for ((position, ..), proof) in wanted.iter().zip(proofs) {
+                    match proof {
+                        Ok(()) => performed[*position].outcomes.push(Outcome::LoggedIn(cluster.clone())),
+                        Err(unproven) => {
+                            let why = format!("{cluster}: {}", unproven.why);
+                            performed[*position].failure = Some(Failure::new(LOGIN, why, unproven.disposition));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    performed
+}
+
+/// Why a credential could not be proven.
+#[derive(Debug, Clone)]
+pub(super) struct Unproven {
+    pub why: String,
+    pub disposition: Disposition,
+}
+
+impl Unproven {
+    fn new(why: impl Into<String>, disposition: Disposition) -> Self {
+        Self { why: why.into(), disposition }
+    }
+}
+
+type Proof = Result<(), Unproven>;
+
+/// Proves credentials on every broker of one cluster; one proof for each, in their order.
+pub(super) async fn prove_on(link: &ClusterLink, credentials: &[(&UserName, &ScramCredential)]) -> Vec<Proof> {
+    if credentials.is_empty() {
+        return Vec::new();
+    }
+    let deadline = Instant::now() + PROOF_DEADLINE;
+    // The list of brokers may be from before one of them left.
+    let brokers = match link.admin.refresh().await {
+        Ok(cluster) => cluster.brokers.keys().copied().collect::<Vec<_>>(),
+        Err(error) => return all_fail(credentials, Unproven::new(chain(&error), Disposition::Wait)),
+    };
+    let mut proofs = await_shown(link, &brokers, credentials, deadline).await;
+    if proofs.iter().all(Result::is_err) {
+        return proofs;
+    }
+    for (broker, passed) in link.admin.barrier(&brokers, deadline.saturating_duration_since(Instant::now())).await {
+        if let Err(error) = passed {
+            let why = format!("broker {broker}: {}", chain(&error));
+            fail_open(&mut proofs, &Unproven::new(why, Disposition::Wait));
+        }
+    }
+    if let Some(logins) = &link.logins {
+        log_in_everywhere(logins, &brokers, credentials, deadline, &mut proofs).await;
+    }
+    proofs
+}
+
+fn all_fail(credentials: &[(&UserName, &ScramCredential)], unproven: Unproven) -> Vec<Proof> {
+    credentials.iter().map(|_| Err(unproven.clone())).collect()
+}
+
+fn fail_open(proofs: &mut [Proof], unproven: &Unproven) {
+    proofs.iter_mut().filter(|proof| proof.is_ok()).for_each(|proof| *proof = Err(unproven.clone()));
+}
+
+/// Waits until every broker's own view shows each credential's mechanism with its iterations.
+async fn await_shown(
+    link: &ClusterLink,
+    brokers: &[BrokerId],
+    credentials: &[(&UserName, &ScramCredential)],
+    deadline: Instant,
+) -> Vec<Proof> {
+    let waits = brokers.iter().map(|&broker| async move {
+        let mut open = (0..credentials.len()).collect::<Vec<_>>();
+        loop {
+            let users = open.iter().map(|&index| credentials[index].0.clone()).collect::<Vec<_>>();
+            let why = match link.admin.describe_scram(Some(broker), &users).await {
+                Ok(listing) => {
+                    open.retain(|&index| {
+                        let (user, scram) = credentials[index];
+                        let shown = listing.get(user).into_iter().flatten();
+                        !shown.into_iter().any(|slot| *slot == (scram.mechanism, scram.iterations.count()))
+                    });
+                    format!("broker {broker} does not show the credential yet")
+                }
+                Err(error) => format!("broker {broker}: {}", chain(&error)),
+            };
+            if open.is_empty() || Instant::now() >= deadline {
+                return (open, why);
+            }
+            tokio::time::sleep(LAG_PAUSE).await;
+        }
+    });
+    let mut proofs = credentials.iter().map(|_| Ok(())).collect::<Vec<Proof>>();
+    for (open, why) in join_all(waits).await {
+        for index in open {
+            proofs[index] = Err(Unproven::new(why.clone(), Disposition::Wait));
+        }
+    }
+    proofs
+}
+
+/// Logs in with every credential that is still good, on every broker of the clients' listener.
+async fn log_in_everywhere(
+    logins: &crate::kafka::Logins,
+    brokers: &[BrokerId],
+    credentials: &[(&UserName, &ScramCredential)],
+    deadline: Instant,
+    proofs: &mut [Proof],
+) {
+    // The first login at the bootstrap address tells the listener's brokers; until then only that address is known.
+    let known = |logins: &crate::kafka::Logins| logins.brokers().into_keys().collect::<BTreeSet<_>>();
+    if !brokers.iter().all(|broker| known(logins).contains(broker)) {
+        let Some(first) = proofs.iter().position(Result::is_ok) else { return };
+        let outcomes = retry_logins(logins, &[(first, LoginTarget::Bootstrap)], credentials, deadline).await;
+        if let Some((_, unproven)) = outcomes.into_iter().next() {
+            proofs[first] = Err(unproven);
+            return Box::pin(log_in_everywhere(logins, brokers, credentials, deadline, proofs)).await;
+        }
+    }
+    let listener = known(logins);
+    if let Some(missing) = brokers.iter().find(|broker| !listener.contains(broker)) {
+        let why = format!("the clients' listener does not tell of broker {missing}");
+        return fail_open(proofs, &Unproven::new(why, Disposition::Wait));
+    }
+    let good = proofs.iter().enumerate().filter(|(_, proof)| proof.is_ok()).map(|(index, _)| index);
+    let wanted = good.flat_map(|index| brokers.iter().map(move |&broker| (index, LoginTarget::Broker(broker))));
+    for (index, unproven) in retry_logins(logins, &wanted.collect::<Vec<_>>(), credentials, deadline).await {
+        proofs[index] = Err(unproven);
+    }
+}
+
+/// Logs in, and again where a broker still tells an older salt, until the deadline. Answers what did not succeed.
+async fn retry_logins(
+    logins: &crate::kafka::Logins,
+    wanted: &[(usize, LoginTarget)],
+    credentials: &[(&UserName, &ScramCredential)],
+    deadline: Instant,
+) -> BTreeMap<usize, Unproven> {
+    let mut failed = BTreeMap::new();
+    let mut open = wanted.to_vec();
+    loop {
+        let requests = open.iter().map(|&(index, target)| {
+            let (user, credential) = credentials[index];
+            LoginRequest { target, user, credential }
+        });
+        let requests = requests.collect::<Vec<_>>();
+        let outcomes = logins.login_many(&requests).await;
+        let mut lagging = Vec::new();
+        let is_over = Instant::now() >= deadline;
+        for (&(index, target), outcome) in open.iter().zip(outcomes) {
+            match outcome {
+                LoginOutcome::LoggedIn(_) => {}
+                LoginOutcome::SaltDiffers { .. } | LoginOutcome::Unreachable { .. } if !is_over => {
+                    lagging.push((index, target));
+                }
+                outcome => drop(failed.insert(index, explain(&outcome))),
+            }
+        }
+        if lagging.is_empty() {
+            return failed;
+        }
+        tokio::time::sleep(LAG_PAUSE).await;
+        open = lagging;
+    }
+}
+
+/// What a login that did not succeed means.
+pub(super) fn explain(outcome: &LoginOutcome) -> Unproven {
+    match outcome {
+        LoginOutcome::LoggedIn(_) => Unproven::new("logged in", Disposition::Retry),
+        LoginOutcome::SaltDiffers { .. } => {
+            Unproven::new("the broker holds another credential than ours", Disposition::Wait)
+        }
+        LoginOutcome::Refused { code, step: LoginStep::Name } => {
+            Unproven::new(format!("the broker does not know the user with this mechanism ({code})"), Disposition::Wait)
+        }
+        LoginOutcome::Refused { code, step: LoginStep::Proof } => {
+            Unproven::new(format!("the broker refused the password ({code})"), Disposition::Stall)
+        }
+        LoginOutcome::MechanismNotOffered { offered } => Unproven::new(
+            format!("the clients' listener does not offer the mechanism; it offers {offered}"),
+            Disposition::Stall,
+        ),
+        LoginOutcome::Violation { reason } => {
+            Unproven::new(format!("the server failed its part of the login: {reason}"), Disposition::Stall)
+        }
+        LoginOutcome::OtherCluster { expected, found } => Unproven::new(
+            format!("the clients' listener belongs to cluster {found}, the admin listener to {expected}"),
+            Disposition::Stall,
+        ),
+        LoginOutcome::Unreachable { why, disposition } => Unproven::new(why, *disposition),
+    }
+}

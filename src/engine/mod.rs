@@ -1,0 +1,32 @@
+//! The engine: observes, executes an approved plan in waves, and recovers by doing the same again.
+//!
+//! ```text
+//!   connect ──> Links ──> observe ──> Observed ──> plan::plan ──> Plan ──(approval)──> execute
+//!                                                                                        │
+//!                 cohorts of users; in each, wave after wave:                            │
+//!                 ask the machine for every user's next effect ── group by kind ── execute each group in bulk
+//! ```
+//!
+//! It decides nothing: what may be done for a user is `credential::next`'s to say, and no effect runs that the approved
+//! transition does not lead to. An effect's outcome is fed back, and the machine is asked again.
+
+mod clock;
+mod connect;
+mod crash;
+mod deliveries;
+mod execute;
+mod kafka_effects;
+mod login;
+mod observe;
+mod run;
+mod second_opinion;
+mod store_effects;
+mod verify;
+
+pub use clock::{now, random_bytes};
+pub use connect::{ClusterLink, ConnectError, Links, Mode, StoreLink, Surroundings, connect};
+pub use execute::{Executed, Failed, Finished, Limits, execute};
+pub use observe::{list_records, observe};
+pub use run::{Event, Events};
+pub use second_opinion::second_opinions;
+pub use verify::{Verified, verify};

@@ -1,0 +1,312 @@
+//! One look at everything: stores, clusters, deliveries. Reads only, and no secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::connect::{ClusterLink, Links};
+use super::deliveries;
+use super::login::explain;
+use crate::credential::{Seen, SlotSeen, Slots};
+use crate::diagnostic::Chain;
+use crate::kafka::{AclScope, KafkaError, LoginTarget, Peek, ScramListing};
+use crate::names::{AclRule, ClusterName, Mechanism, NamespacedName, StoreName, UserName};
+use crate::state::{ClusterObserved, Desired, Observed, RecordObserved};
+
+/// How often brokers that disagree about a credential are asked again: propagation takes milliseconds, under load up to
+/// two seconds (kafka.md §3).
+const AGREE_ATTEMPTS: usize = 8;
+/// Between those.
+const AGREE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Observes everything that `desired` and the stores' records name.
+pub async fn observe(links: &Links, desired: &Desired) -> Observed {
+    let (mut observed, access) = tokio::join!(observe_records(links), observe_access(links));
+    let names = names_by_cluster(desired, &observed);
+    observed.clusters = observe_slots(links, access, &names).await;
+    let (documents, sources) = tokio::join!(observe_documents(links, &observed), observe_sources(links, desired));
+    observed.documents = documents;
+    observed.sources = sources;
+    observed.deliveries = deliveries::observe(links, desired, &observed).await;
+    observed
+}
+
+/// The records of all stores, by user; a damaged one is unknown. Stores that cannot be listed are left out.
+pub async fn list_records(links: &Links) -> BTreeMap<NamespacedName, Seen<RecordObserved>> {
+    observe_records(links).await.records
+}
+
+/// An observation of records alone.
+async fn observe_records(links: &Links) -> Observed {
+    let mut observed = Observed::default();
+    for (store, listed) in list_stores(links).await {
+        match listed {
+            Ok(listed) => note_records(&store, listed, &mut observed),
+            Err(why) => drop(observed.stores_unknown.insert(store, why)),
+        }
+    }
+    observed
+}
+
+type Listed = Result<Vec<crate::store::ListedRecord>, Arc<str>>;
+
+async fn list_stores(links: &Links) -> Vec<(StoreName, Listed)> {
+    let lists = links.stores.iter().map(|(name, link)| async move {
+        let listed = match link {
+            Seen::Known(link) => link.reader.list_records().await.map_err(|error| Chain(&error).to_string().into()),
+            Seen::Unknown(why) => Err(why.clone()),
+        };
+        (name.clone(), listed)
+    });
+    join_all(lists).await
+}
+
+fn note_records(store: &StoreName, listed: Vec<crate::store::ListedRecord>, observed: &mut Observed) {
+    for (user, record) in listed {
+        let seen = match record {
+            Ok(record) => Seen::Known(RecordObserved { store: store.clone(), record, also_in: None }),
+            Err(error) => Seen::unknown(Chain(&error)),
+        };
+        match observed.records.get_mut(&user) {
+            None => drop(observed.records.insert(user, seen)),
+            // A tombstone beside a live record is the trace of a move, and no second claim.
+            Some(Seen::Known(first)) => match seen {
+                Seen::Known(second) if !first.record.value.claims_username() => *first = second,
+                Seen::Known(second) if second.record.value.claims_username() => first.also_in = Some(second.store),
+                Seen::Known(_) => {}
+                Seen::Unknown(why) => drop(observed.records.insert(user, Seen::Unknown(why))),
+            },
+            Some(Seen::Unknown(_)) => {}
+        }
+    }
+}
+
+/// Everything of a cluster but its credentials.
+async fn observe_access(links: &Links) -> BTreeMap<ClusterName, Seen<ClusterObserved>> {
+    let looks = links.clusters.iter().map(|(name, link)| async move {
+        let seen = match link {
+            Seen::Known(link) => look_at_access(link).await,
+            Seen::Unknown(why) => Seen::Unknown(why.clone()),
+        };
+        (name.clone(), seen)
+    });
+    join_all(looks).await.into_iter().collect()
+}
+
+async fn look_at_access(link: &ClusterLink) -> Seen<ClusterObserved> {
+    let (acls, quotas, super_users) =
+        tokio::join!(link.admin.list_acls(AclScope::All), link.admin.list_user_quotas(), link.admin.super_users());
+    let cluster = link.admin.cluster();
+    let acls = match acls {
+        Ok(listing) => {
+            let mut by_user: BTreeMap<UserName, Vec<AclRule>> = BTreeMap::new();
+            for (principal, rule) in listing.rules {
+                if let Some(user) = principal.user() {
+                    by_user.entry(user).or_default().push(rule);
+                }
+            }
+            by_user.values_mut().for_each(|rules| rules.sort());
+            Seen::Known(by_user)
+        }
+        Err(error) => unknown(&error),
+    };
+    let super_users = match super_users {
+        Ok(Some(users)) => Seen::Known(users.iter().filter_map(|principal| principal.user()).collect()),
+        Ok(None) => Seen::unknown("Kastellan may not read the brokers' configuration"),
+        Err(error) => unknown(&error),
+    };
+    Seen::Known(ClusterObserved {
+        id: cluster.id.clone(),
+        brokers: cluster.brokers.iter().map(|(&id, address)| (id, address.to_string())).collect(),
+        acls,
+        quotas: quotas.map_or_else(|error| unknown(&error), Seen::Known),
+        slots: BTreeMap::new(),
+        super_users,
+    })
+}
+
+fn unknown<T>(error: &KafkaError) -> Seen<T> {
+    Seen::unknown(Chain(error))
+}
+
+/// The user names to look for on each cluster: those of documents, and those of records.
+fn names_by_cluster(desired: &Desired, observed: &Observed) -> BTreeMap<ClusterName, BTreeSet<UserName>> {
+    let mut names: BTreeMap<ClusterName, BTreeSet<UserName>> = BTreeMap::new();
+    for user in desired
+        .users
+        .values()
+        .filter(|user| user.wanted.authentication != crate::credential::WantedAuthentication::External)
+    {
+        for cluster in &user.wanted.clusters {
+            names.entry(cluster.clone()).or_default().insert(user.wanted.username.clone());
+        }
+    }
+    for found in observed.records.values().filter_map(Seen::known) {
+        let record = &found.record.value;
+        if record.claims_username() && record.scope == desired.scope {
+            for cluster in record.clusters.keys() {
+                names.entry(cluster.clone()).or_default().insert(record.username.clone());
+            }
+        }
+    }
+    names
+}
+
+async fn observe_slots(
+    links: &Links,
+    clusters: BTreeMap<ClusterName, Seen<ClusterObserved>>,
+    names: &BTreeMap<ClusterName, BTreeSet<UserName>>,
+) -> BTreeMap<ClusterName, Seen<ClusterObserved>> {
+    let looks = clusters.into_iter().map(|(name, seen)| async move {
+        let seen = match (seen, links.clusters.get(&name)) {
+            (Seen::Known(mut cluster), Some(Seen::Known(link))) => {
+                let users = names.get(&name).into_iter().flatten().cloned().collect::<Vec<_>>();
+                cluster.slots = look_at_slots(link, &users).await;
+                Seen::Known(cluster)
+            }
+            (seen, _) => seen,
+        };
+        (name, seen)
+    });
+    join_all(looks).await.into_iter().collect()
+}
+
+/// The slots of users on one cluster, with their salts (R6).
+///
+/// Every broker is asked which credentials it shows, and a salt is asked for only where all agree, because asking a
+/// broker for the salt of a credential it does not have counts as a failed authentication (kafka.md §4).
+pub(super) async fn look_at_slots(link: &ClusterLink, users: &[UserName]) -> BTreeMap<UserName, Seen<Slots>> {
+    let mut slots = BTreeMap::new();
+    let mut open: Vec<UserName> = users.to_vec();
+    for attempt in 0..AGREE_ATTEMPTS {
+        if open.is_empty() {
+            break;
+        }
+        if attempt > 0 {
+            tokio::time::sleep(AGREE_PAUSE).await;
+        }
+        let listings = match describe_everywhere(link, &open).await {
+            Ok(listings) => listings,
+            Err(error) => {
+                let why: Arc<str> = Chain(&error).to_string().into();
+                slots.extend(open.drain(..).map(|user| (user, Seen::Unknown(why.clone()))));
+                break;
+            }
+        };
+        let (agreed, rest) = open
+            .into_iter()
+            .partition::<Vec<_>, _>(|user| listings.windows(2).all(|pair| pair[0].get(user) == pair[1].get(user)));
+        let shown = agreed.into_iter().map(|user| {
+            let credentials = listings.first().and_then(|listing| listing.get(&user)).cloned().unwrap_or_default();
+            (user, credentials)
+        });
+        slots.extend(peek_salts(link, shown.collect()).await);
+        open = rest;
+    }
+    slots.extend(open.into_iter().map(|user| (user, Seen::unknown("brokers do not agree on its credentials yet"))));
+    slots
+}
+
+async fn describe_everywhere(link: &ClusterLink, users: &[UserName]) -> Result<Vec<ScramListing>, KafkaError> {
+    let brokers = link.admin.cluster().brokers.keys().copied().collect::<Vec<_>>();
+    let looks = brokers.iter().map(|&broker| link.admin.describe_scram(Some(broker), users));
+    join_all(looks).await.into_iter().collect()
+}
+
+/// Asks for the salt of each credential that is shown, one broker each.
+async fn peek_salts(link: &ClusterLink, shown: Vec<(UserName, Vec<(Mechanism, u32)>)>) -> Vec<(UserName, Seen<Slots>)> {
+    let Some(logins) = &link.logins else {
+        // Without a clients' listener to ask, mechanism and iterations are all there is.
+        let without_salt = |(mechanism, iterations)| (mechanism, SlotSeen { iterations, salt: None });
+        return shown
+            .into_iter()
+            .map(|(user, slots)| (user, Seen::Known(slots.into_iter().map(without_salt).collect())))
+            .collect();
+    };
+    let targets = login_targets(logins);
+    let wanted = shown.iter().flat_map(|(user, slots)| slots.iter().map(move |(mechanism, _)| (user, *mechanism)));
+    let wanted = wanted.filter(|(_, mechanism)| link.mechanisms.contains(mechanism));
+    let requests = wanted
+        .enumerate()
+        .map(|(index, (user, mechanism))| (targets[index % targets.len()], user, mechanism))
+        .collect::<Vec<_>>();
+    // The answers come in the order of the questions, and so are taken in it.
+    let mut peeks = logins.peek_many(&requests).await.into_iter();
+    let mut assembled = Vec::with_capacity(shown.len());
+    for (user, slots) in &shown {
+        let mut seen = Seen::Known(Slots::new());
+        for &(mechanism, iterations) in slots {
+            let peek =
+                link.mechanisms.contains(&mechanism).then(|| peeks.next().expect("one answer for each question"));
+            let slot = match peek {
+                None => SlotSeen { iterations, salt: None },
+                Some(Peek::Credential { salt, iterations }) => SlotSeen { iterations, salt: Some(salt) },
+                Some(Peek::Failed(outcome)) => {
+                    seen = Seen::unknown(explain(&outcome).why);
+                    continue;
+                }
+            };
+            if let Seen::Known(slots) = &mut seen {
+                slots.insert(mechanism, slot);
+            }
+        }
+        assembled.push((user.clone(), seen));
+    }
+    assembled
+}
+
+/// The brokers of the clients' listener, as far as they are known.
+fn login_targets(logins: &crate::kafka::Logins) -> Vec<LoginTarget> {
+    let brokers = logins.brokers();
+    if brokers.is_empty() {
+        return vec![LoginTarget::Bootstrap];
+    }
+    brokers.into_keys().map(LoginTarget::Broker).collect()
+}
+
+async fn observe_documents(
+    links: &Links,
+    observed: &Observed,
+) -> BTreeMap<NamespacedName, Seen<Option<crate::credential::Version>>> {
+    let mut by_store: BTreeMap<&StoreName, Vec<NamespacedName>> = BTreeMap::new();
+    for (user, seen) in &observed.records {
+        if let Seen::Known(found) = seen
+            && found.record.value.document.is_some()
+        {
+            by_store.entry(&found.store).or_default().push(user.clone());
+        }
+    }
+    let mut documents = BTreeMap::new();
+    for (store, users) in by_store {
+        let Some(Seen::Known(link)) = links.stores.get(store) else { continue };
+        let stats = link.reader.stat_credentials(&users).await;
+        documents.extend(users.into_iter().zip(stats.into_iter().map(seen_of)));
+    }
+    documents
+}
+
+async fn observe_sources(
+    links: &Links,
+    desired: &Desired,
+) -> BTreeMap<NamespacedName, Seen<Option<crate::credential::Version>>> {
+    let mut sources = BTreeMap::new();
+    for (user, wanted) in &desired.users {
+        let crate::credential::WantedAuthentication::Scram { given: Some((path, key)), .. } =
+            &wanted.wanted.authentication
+        else {
+            continue;
+        };
+        let seen = match links.stores.get(&wanted.store) {
+            Some(Seen::Known(link)) => seen_of(link.reader.stat_input(path, key).await),
+            Some(Seen::Unknown(why)) => Seen::Unknown(why.clone()),
+            None => Seen::unknown("no document declares its store"),
+        };
+        sources.insert(user.clone(), seen);
+    }
+    sources
+}
+
+fn seen_of<T>(result: Result<T, crate::store::StoreError>) -> Seen<T> {
+    result.map_or_else(|error| Seen::unknown(Chain(&error)), Seen::Known)
+}

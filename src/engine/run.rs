@@ -1,0 +1,228 @@
+//! One user on its way through a pass.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::credential::{
+    Blocked, Context, Effect, Outcome, PermitId, Progress, Record, Step, Subject, Versioned, Watch, next,
+};
+use crate::diagnostic::{Disposition, Hint};
+use crate::names::{Generation, NamespacedName};
+use crate::plan::UserPlan;
+use crate::secret::Material;
+
+/// How often one effect is tried in a pass before the user is left for the next one.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// A user with its plan, and how far it has come.
+pub(super) struct UserRun {
+    pub user: NamespacedName,
+    pub plan: UserPlan,
+    pub record: Option<Versioned<Record>>,
+    pub material: BTreeMap<Generation, Arc<Material>>,
+    pub progress: Progress,
+    pub watch: Watch,
+    pub end: Option<End>,
+    transition: usize,
+    attempts: u32,
+}
+
+/// How a user's pass ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum End {
+    Done,
+    Waiting(String),
+    Blocked(Blocked),
+    Failed(Failure),
+}
+
+/// An effect that did not succeed for one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub effect: &'static str,
+    pub why: String,
+    pub hint: Option<Hint>,
+    pub disposition: Disposition,
+}
+
+/// What came of one user's part in a group.
+#[derive(Default)]
+pub(super) struct Performed {
+    pub outcomes: Vec<Outcome>,
+    pub record: Option<Versioned<Record>>,
+    pub material: Vec<Arc<Material>>,
+    pub failure: Option<Failure>,
+}
+
+/// One user's effect, waiting to be executed with others of its kind.
+pub(super) struct Job<'a> {
+    pub index: usize,
+    pub run: &'a UserRun,
+    pub effect: Effect,
+}
+
+impl Failure {
+    pub fn new(effect: &'static str, why: impl std::fmt::Display, disposition: Disposition) -> Self {
+        Self { effect, why: why.to_string(), hint: None, disposition }
+    }
+
+    pub fn hint(mut self, hint: Option<Hint>) -> Self {
+        self.hint = hint;
+        self
+    }
+}
+
+impl Performed {
+    pub fn failed(failure: Failure) -> Self {
+        Self { failure: Some(failure), ..Self::default() }
+    }
+
+    pub fn outcome(outcome: Outcome) -> Self {
+        Self { outcomes: vec![outcome], ..Self::default() }
+    }
+}
+
+impl UserRun {
+    pub fn new(user: NamespacedName, plan: UserPlan, boot: crate::names::BootInstant) -> Self {
+        let mut watch = Watch::default();
+        if let Some(record) = &plan.record {
+            watch.see(&record.value, boot);
+        }
+        Self {
+            user,
+            record: plan.record.clone(),
+            plan,
+            material: BTreeMap::new(),
+            progress: Progress::default(),
+            watch,
+            end: None,
+            transition: 0,
+            attempts: 0,
+        }
+    }
+
+    /// Asks the machine what comes next, passing from one approved transition to the next; sets `end` when there is
+    /// nothing more.
+    pub fn step(&mut self, fence: Duration, undo_for: Duration) -> Next {
+        while self.end.is_none() {
+            let Some(transition) = self.plan.transitions.get(self.transition) else {
+                self.end = Some(End::Done);
+                break;
+            };
+            let ids = super::random_bytes::<16>();
+            let (low, high) = ids.split_at(8);
+            let id = |bytes: &[u8]| PermitId(u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
+            let context =
+                Context { now: super::now(), watch: &self.watch, fence, undo_for, permit_ids: [id(low), id(high)] };
+            let subject = Subject {
+                user: &self.user,
+                record: self.record.as_ref().map(|record| &record.value),
+                wanted: self.plan.wanted.as_deref(),
+                facts: &self.plan.facts,
+                progress: &self.progress,
+            };
+            match next(&subject, transition, &context) {
+                Step::Act(effect) => return Next::Act(effect),
+                Step::Fence(wait) => return Next::Fence(wait),
+                Step::Wait(why) => self.end = Some(End::Waiting(why)),
+                Step::Blocked(blocked) => self.end = Some(End::Blocked(blocked)),
+                Step::Settled => {
+                    self.transition += 1;
+                    self.progress = Progress::default();
+                }
+            }
+        }
+        Next::Over
+    }
+
+    /// Takes note of what was performed. A failure that may pass is tried again, a few times.
+    pub fn note(&mut self, performed: Performed) {
+        let Performed { outcomes, record, material, failure } = performed;
+        for outcome in outcomes {
+            self.progress.advance(outcome);
+        }
+        for material in material {
+            self.material.insert(material.generation, material);
+        }
+        if let Some(record) = record {
+            self.note_record(record);
+        }
+        match failure {
+            None => self.attempts = 0,
+            Some(failure) => {
+                self.attempts += 1;
+                match failure.disposition {
+                    Disposition::Retry if self.attempts < ATTEMPTS_MAX => {}
+                    Disposition::Retry | Disposition::Wait => {
+                        self.end = Some(End::Waiting(format!("{}: {}", failure.effect, failure.why)));
+                    }
+                    Disposition::Stall => self.end = Some(End::Failed(failure)),
+                }
+            }
+        }
+    }
+
+    /// The permits that the new record has and the old one had not are this process's own.
+    fn note_record(&mut self, record: Versioned<Record>) {
+        let before = self.record.as_ref().map_or(&[][..], |record| &record.value.permits);
+        for permit in record.value.permits.iter().filter(|permit| !before.contains(permit)) {
+            self.progress.own_permits.insert(permit.mechanism, permit.id);
+        }
+        self.record = Some(record);
+    }
+
+    /// Starts to count the life of permits that are about to be written; before the write, so that none is taken to last
+    /// longer than it does.
+    pub fn issue_permits(&mut self, record: &Record) {
+        let boot = super::now().boot;
+        for permit in &record.permits {
+            let known = self.record.as_ref().is_some_and(|record| record.value.permits.contains(permit));
+            if !known {
+                self.watch.issue(permit, boot);
+            }
+        }
+    }
+}
+
+/// What a user needs next.
+pub(super) enum Next {
+    Act(Effect),
+    Fence(Duration),
+    Over,
+}
+
+/// Something that happened, for whoever watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Work on this many users begins.
+    Begins {
+        /// Users.
+        users: usize,
+    },
+    /// An effect was executed for this many users.
+    Executed {
+        /// Its name.
+        effect: &'static str,
+        /// Users.
+        users: usize,
+    },
+    /// Users wait for a fence (R1).
+    Fence {
+        /// Users.
+        users: usize,
+        /// How long, at most.
+        wait: Duration,
+    },
+    /// Users are through.
+    Ended {
+        /// Users.
+        users: usize,
+    },
+}
+
+/// Watches a pass.
+pub trait Events: Send + Sync {
+    /// Takes note of an event. Must not block.
+    fn note(&self, event: Event);
+}

@@ -1,0 +1,458 @@
+//! Effects on the store: material, records, documents.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::clock::System;
+use super::connect::Links;
+use super::run::{Failure, Job, Performed, UserRun};
+use crate::credential::{
+    CredentialDocument, Effect, GivenSource, LiveCredential, MaterialOrder, Origin, Outcome, Seen, Slot, Version,
+    Versioned,
+};
+use crate::diagnostic::{Chain, Disposition};
+use crate::names::{Generation, NamespacedName, StoreName};
+use crate::secret::{Material, ScramCredential, Secret, draw_password, draw_rotation_id, draw_salt};
+use crate::state::Desired;
+use crate::store::{Created, CredentialWrite, RecordWrite, Store, StoreError};
+
+/// The failure of an effect at a store.
+pub(super) fn store_failure(effect: &'static str, error: &StoreError) -> Failure {
+    Failure::new(effect, Chain(error), error.disposition()).hint(error.hint())
+}
+
+/// Runs `work` once for each store with the positions of its jobs; what it answers goes back to those positions.
+async fn per_store<'a, F>(
+    links: &'a Links,
+    effect: &'static str,
+    jobs: &[Job<'a>],
+    work: impl Fn(Arc<dyn Store>, Vec<usize>) -> F,
+) -> Vec<Performed>
+where
+    F: Future<Output = Vec<Performed>>,
+{
+    let mut grouped: BTreeMap<&StoreName, Vec<usize>> = BTreeMap::new();
+    for (position, job) in jobs.iter().enumerate() {
+        grouped.entry(&job.run.plan.store).or_default().push(position);
+    }
+    let mut results = (0..jobs.len()).map(|_| Performed::default()).collect::<Vec<_>>();
+    for (name, positions) in grouped {
+        let performed = match links.stores.get(name) {
+            Some(Seen::Known(link)) => match &link.store {
+                Some(store) => work(store.clone(), positions.clone()).await,
+                None => refuse_all(effect, &positions, "the store is open for reading only"),
+            },
+            Some(Seen::Unknown(why)) => refuse_all(effect, &positions, why),
+            None => refuse_all(effect, &positions, "no document declares the store"),
+        };
+        for (position, performed) in positions.into_iter().zip(performed) {
+            results[position] = performed;
+        }
+    }
+    results
+}
+
+fn refuse_all(effect: &'static str, positions: &[usize], why: &str) -> Vec<Performed> {
+    positions.iter().map(|_| Performed::failed(Failure::new(effect, why, Disposition::Wait))).collect()
+}
+
+const MATERIAL: &str = "material";
+
+/// Draws, derives and writes material, create-only; what a crashed attempt left is used if it fits (R8).
+pub(super) async fn make_material<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Performed> {
+    let jobs = &jobs;
+    per_store(links, MATERIAL, jobs, |store, positions| async move {
+        let orders = positions
+            .iter()
+            .map(|&position| {
+                let Effect::Material(order) = &jobs[position].effect else { unreachable!("grouped by kind") };
+                (jobs[position].run.user.clone(), order.clone())
+            })
+            .collect::<Vec<_>>();
+        let passwords = fetch_passwords(&*store, &orders).await;
+        let made = derive_all(&orders, passwords).await;
+        let ready = made
+            .iter()
+            .zip(&orders)
+            .filter_map(|(made, (user, _))| made.as_ref().ok().map(|(material, _)| (user.clone(), material.clone())));
+        let mut created = store.create_materials(ready.collect()).await.into_iter();
+        let mut performed = Vec::with_capacity(made.len());
+        for ((user, order), made) in orders.iter().zip(made) {
+            performed.push(match made {
+                Err(failure) => Performed::failed(failure),
+                Ok((material, source)) => match created.next().expect("one answer for each that was ready") {
+                    Ok(Created::New) => made_of(material, source),
+                    Ok(Created::AlreadyThere) => reuse(&*store, user, order, &material, source).await,
+                    Err(error) => Performed::failed(store_failure(MATERIAL, &error)),
+                },
+            });
+        }
+        performed
+    })
+    .await
+}
+
+fn made_of(material: Arc<Material>, source: Option<GivenSource>) -> Performed {
+    let outcome = Outcome::Material { slot: slot_of(&material), source };
+    Performed { outcomes: vec![outcome], material: vec![material], ..Performed::default() }
+}
+
+/// What a broker would tell of a material's credential.
+fn slot_of(material: &Material) -> Slot {
+    Slot {
+        generation: material.generation,
+        rotation_id: material.rotation_id.clone(),
+        mechanism: material.scram.mechanism,
+        salt: material.scram.salt.clone(),
+        iterations: material.scram.iterations.count(),
+    }
+}
+
+/// A password to be derived, where it is not drawn, with the place it was read at.
+type Fetched = Result<Option<(Secret, Option<GivenSource>)>, Failure>;
+
+/// Reads the passwords that come from somewhere: inputs, and material whose deletion is undone.
+async fn fetch_passwords(store: &dyn Store, orders: &[(NamespacedName, MaterialOrder)]) -> Vec<Fetched> {
+    let kept = orders.iter().filter_map(|(user, order)| match order.origin {
+        Origin::SameAs(generation) => Some((user.clone(), generation)),
+        Origin::Generated(_) | Origin::Given { .. } => None,
+    });
+    let kept = kept.collect::<Vec<_>>();
+    let mut kept = store.read_materials(&kept).await.into_iter();
+    let mut fetched = Vec::with_capacity(orders.len());
+    for (_, order) in orders {
+        fetched.push(match &order.origin {
+            Origin::Generated(_) => Ok(None),
+            Origin::SameAs(generation) => match kept.next().expect("one answer for each that was asked") {
+                Ok(Some(material)) => Ok(Some((material.scram.password.duplicate(), None))),
+                Ok(None) => {
+                    let why =
+                        format!("the material of generation {generation}, whose password is to come back, is gone");
+                    Err(Failure::new(MATERIAL, why, Disposition::Stall))
+                }
+                Err(error) => Err(store_failure(MATERIAL, &error)),
+            },
+            Origin::Given { path, key } => fetch_given(store, path, key).await,
+        });
+    }
+    fetched
+}
+
+async fn fetch_given(store: &dyn Store, path: &str, key: &str) -> Fetched {
+    match store.read_input(path, key).await {
+        Ok(Some((password, _))) if password.is_empty() => {
+            Err(Failure::new(MATERIAL, format!("the password at `{path}` is empty"), Disposition::Stall))
+        }
+        Ok(Some((password, version))) => {
+            let source = GivenSource { path: path.to_owned(), key: key.to_owned(), version };
+            Ok(Some((password, Some(source))))
+        }
+        Ok(None) => {
+            let why = format!("the store holds no `{key}` at `{path}`");
+            Err(Failure::new(MATERIAL, why, Disposition::Stall)
+                .hint(Some("write it with `kastellan store put`".to_owned())))
+        }
+        Err(error) => Err(store_failure(MATERIAL, &error)),
+    }
+}
+
+type Derived = Result<(Arc<Material>, Option<GivenSource>), Failure>;
+
+/// Derives the keys of all orders on as many threads as there are cores: PBKDF2 is most of a first provisioning.
+async fn derive_all(orders: &[(NamespacedName, MaterialOrder)], fetched: Vec<Fetched>) -> Vec<Derived> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = orders.len().div_ceil(threads).max(1);
+    let mut fetched = fetched.into_iter();
+    let mut shares = Vec::new();
+    for orders in orders.chunks(share) {
+        let orders = orders.iter().map(|(_, order)| order.clone()).collect::<Vec<_>>();
+        let passwords = fetched.by_ref().take(orders.len()).collect::<Vec<_>>();
+        shares.push(tokio::task::spawn_blocking(move || {
+            orders.into_iter().zip(passwords).map(|(order, password)| derive(&order, password)).collect::<Vec<_>>()
+        }));
+    }
+    let mut derived = Vec::with_capacity(orders.len());
+    for share in shares {
+        derived.extend(share.await.expect("a derivation does not panic"));
+    }
+    derived
+}
+
+fn derive(order: &MaterialOrder, fetched: Fetched) -> Derived {
+    let mut randomness = System::new();
+    let (password, source) = match (fetched?, &order.origin) {
+        (Some((password, source)), _) => (password, source),
+        (None, Origin::Generated(length)) => (draw_password(&mut randomness, *length), None),
+        (None, Origin::Given { .. } | Origin::SameAs(_)) => {
+            return Err(Failure::new(MATERIAL, "its password was not read", Disposition::Stall));
+        }
+    };
+    let salt = draw_salt(&mut randomness);
+    let material = Material {
+        generation: order.generation,
+        rotation_id: draw_rotation_id(&mut randomness),
+        created_at: super::now().wall,
+        scram: ScramCredential::derive(order.mechanism, password, salt, order.iterations),
+    };
+    Ok((Arc::new(material), source))
+}
+
+/// Material that is there already was left by an attempt that never reached PREPARED: it is used if it is what would be
+/// made now, else its number is burnt (R8).
+async fn reuse(
+    store: &dyn Store,
+    user: &NamespacedName,
+    order: &MaterialOrder,
+    wanted: &Material,
+    source: Option<GivenSource>,
+) -> Performed {
+    let found = store.read_materials(&[(user.clone(), order.generation)]).await.pop();
+    match found.expect("one answer for one question") {
+        Ok(Some(found)) => {
+            let same_password = match &order.origin {
+                Origin::Generated(length) => found.scram.password.len() == length.characters(),
+                Origin::Given { .. } | Origin::SameAs(_) => found.scram.password.ct_eq(&wanted.scram.password),
+            };
+            let fits =
+                same_password && found.scram.mechanism == order.mechanism && found.scram.iterations == order.iterations;
+            if fits {
+                made_of(Arc::new(found), source)
+            } else {
+                Performed::outcome(Outcome::MaterialUnusable(order.generation))
+            }
+        }
+        Ok(None) => Performed::outcome(Outcome::MaterialUnusable(order.generation)),
+        Err(error) => Performed::failed(store_failure(MATERIAL, &error)),
+    }
+}
+
+/// Writes records by compare-and-set on the version each was read at.
+pub(super) async fn write_records<'a>(links: &'a Links, name: &'static str, jobs: Vec<Job<'a>>) -> Vec<Performed> {
+    let jobs = &jobs;
+    per_store(links, name, jobs, |store, positions| async move {
+        let writes = positions.iter().map(|&position| {
+            let Effect::Record(record) = &jobs[position].effect else { unreachable!("grouped by kind") };
+            let expected = jobs[position].run.record.as_ref().map(|record| record.version.clone());
+            RecordWrite { record: (**record).clone(), expected }
+        });
+        let writes = writes.collect::<Vec<_>>();
+        let records = writes.iter().map(|write| write.record.clone()).collect::<Vec<_>>();
+        let written = store.write_records(writes).await;
+        records
+            .into_iter()
+            .zip(written)
+            .map(|(record, written)| match written {
+                Ok(version) => Performed { record: Some(Versioned { value: record, version }), ..Performed::default() },
+                Err(error @ StoreError::Conflict { .. }) => Performed::failed(
+                    Failure::new(name, Chain(&error), Disposition::Wait)
+                        .hint(Some("another Kastellan works on this user; run again".to_owned())),
+                ),
+                Err(error) => Performed::failed(store_failure(name, &error)),
+            })
+            .collect()
+    })
+    .await
+}
+
+const DOCUMENT: &str = "document";
+
+/// Writes credential documents (R3): read first, never over a higher generation, conditional on that read.
+pub(super) async fn publish<'a>(links: &'a Links, desired: &'a Desired, jobs: Vec<Job<'a>>) -> Vec<Performed> {
+    let slots = jobs.iter().map(|job| match &job.effect {
+        Effect::Document(slot) => slot.generation,
+        _ => unreachable!("grouped by kind"),
+    });
+    let generations = slots.collect::<Vec<_>>();
+    let material = load_material(links, DOCUMENT, &jobs, &generations).await;
+    let (jobs, material) = (&jobs, &material);
+    per_store(links, DOCUMENT, jobs, |store, positions| async move {
+        let mut wanted = Vec::with_capacity(positions.len());
+        for &position in &positions {
+            let document = material[position]
+                .as_ref()
+                .map_err(Clone::clone)
+                .and_then(|material| live_credential(jobs[position].run, desired, material));
+            wanted
+                .push((jobs[position].run.user.clone(), document.map(|live| CredentialDocument::Live(Box::new(live)))));
+        }
+        write_documents(&*store, DOCUMENT, wanted, Outcome::Document).await
+    })
+    .await
+}
+
+const BURY: &str = "bury";
+
+/// Turns documents into tombstones.
+pub(super) async fn bury<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Performed> {
+    let jobs = &jobs;
+    per_store(links, BURY, jobs, |store, positions| async move {
+        let wanted = positions.iter().map(|&position| {
+            let Effect::Bury(generation) = jobs[position].effect else { unreachable!("grouped by kind") };
+            let tombstone = CredentialDocument::Tombstone { generation, deleted_at: super::now().wall };
+            (jobs[position].run.user.clone(), Ok(tombstone))
+        });
+        write_documents(&*store, BURY, wanted.collect(), Outcome::Buried).await
+    })
+    .await
+}
+
+/// Reads what is there, then writes each document on the version of that read.
+async fn write_documents(
+    store: &dyn Store,
+    effect: &'static str,
+    wanted: Vec<(NamespacedName, Result<CredentialDocument, Failure>)>,
+    outcome: impl Fn(Version) -> Outcome,
+) -> Vec<Performed> {
+    let users = wanted.iter().map(|(user, _)| user.clone()).collect::<Vec<_>>();
+    let found = store.read_credentials(&users).await;
+    let mut writes = Vec::new();
+    let mut performed = Vec::with_capacity(users.len());
+    for ((user, wanted), found) in wanted.into_iter().zip(found) {
+        let step = wanted.and_then(|wanted| match found {
+            Ok(found) => compare_document(effect, &wanted, found).map(|step| (wanted, step)),
+            Err(error) => Err(store_failure(effect, &error)),
+        });
+        match step {
+            Err(failure) => performed.push(Performed::failed(failure)),
+            Ok((_, DocumentStep::InPlace(version))) => performed.push(Performed::outcome(outcome(version))),
+            Ok((document, DocumentStep::Write { expected })) => {
+                writes.push((performed.len(), CredentialWrite { user, document: Arc::new(document), expected }));
+                performed.push(Performed::default());
+            }
+        }
+    }
+    let (positions, writes): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
+    for (position, written) in positions.into_iter().zip(store.write_credentials(writes).await) {
+        performed[position] = match written {
+            Ok(version) => Performed::outcome(outcome(version)),
+            Err(error) => Performed::failed(store_failure(effect, &error)),
+        };
+    }
+    performed
+}
+
+enum DocumentStep {
+    /// It says what it should already.
+    InPlace(Version),
+    Write {
+        expected: Option<Version>,
+    },
+}
+
+/// R3: the same generation and rotation is ours, and written again only where its content differs; one of the same or a
+/// higher generation that is not ours stops everything.
+fn compare_document(
+    effect: &'static str,
+    wanted: &CredentialDocument,
+    found: Option<Versioned<CredentialDocument>>,
+) -> Result<DocumentStep, Failure> {
+    let Some(found) = found else { return Ok(DocumentStep::Write { expected: None }) };
+    let is_lower = found.value.generation() < wanted.generation();
+    let same = match (wanted, &found.value) {
+        (CredentialDocument::Live(wanted), CredentialDocument::Live(found)) => {
+            let is_ours = wanted.generation == found.generation && wanted.rotation_id == found.rotation_id;
+            is_ours.then(|| wanted.says_the_same(found))
+        }
+        (CredentialDocument::Tombstone { generation, .. }, CredentialDocument::Tombstone { generation: found, .. }) => {
+            (generation == found).then_some(true)
+        }
+        (CredentialDocument::Live(_) | CredentialDocument::Tombstone { .. }, _) => None,
+    };
+    match same {
+        Some(true) => Ok(DocumentStep::InPlace(found.version)),
+        Some(false) => Ok(DocumentStep::Write { expected: Some(found.version) }),
+        None if is_lower => Ok(DocumentStep::Write { expected: Some(found.version) }),
+        None => {
+            let why = format!(
+                "the credential document carries generation {}, which the record does not know; the store may have been restored from an older snapshot",
+                found.value.generation()
+            );
+            Err(Failure::new(effect, why, Disposition::Stall))
+        }
+    }
+}
+
+/// What applications read: the credential with everything needed to connect.
+pub(super) fn live_credential(
+    run: &UserRun,
+    desired: &Desired,
+    material: &Material,
+) -> Result<LiveCredential, Failure> {
+    let connections = run
+        .plan
+        .clusters
+        .iter()
+        .filter_map(|name| desired.clusters.get(name).map(|cluster| (name.clone(), cluster.connection.clone())));
+    Ok(LiveCredential {
+        generation: material.generation,
+        rotation_id: material.rotation_id.clone(),
+        published_at: super::now().wall,
+        username: run.plan.username.clone(),
+        password: material.scram.password.duplicate(),
+        mechanism: material.scram.mechanism,
+        connections: connections.collect(),
+    })
+}
+
+/// The material of one generation for each job: from this pass's memory, else from the store.
+pub(super) async fn load_material(
+    links: &Links,
+    effect: &'static str,
+    jobs: &[Job<'_>],
+    generations: &[Generation],
+) -> Vec<Result<Arc<Material>, Failure>> {
+    let mut loaded: Vec<Result<Arc<Material>, Failure>> = Vec::with_capacity(jobs.len());
+    let mut missing: BTreeMap<&StoreName, Vec<usize>> = BTreeMap::new();
+    for (position, (job, generation)) in jobs.iter().zip(generations).enumerate() {
+        loaded.push(match job.run.material.get(generation) {
+            Some(material) => Ok(material.clone()),
+            None => {
+                missing.entry(&job.run.plan.store).or_default().push(position);
+                let why = format!("the material of generation {generation} is gone");
+                Err(Failure::new(effect, why, Disposition::Stall))
+            }
+        });
+    }
+    for (name, positions) in missing {
+        let Some(Seen::Known(link)) = links.stores.get(name) else { continue };
+        let Some(store) = &link.store else { continue };
+        let keys = positions.iter().map(|&position| (jobs[position].run.user.clone(), generations[position]));
+        let keys = keys.collect::<Vec<_>>();
+        for (position, read) in positions.into_iter().zip(store.read_materials(&keys).await) {
+            match read {
+                Ok(Some(material)) => loaded[position] = Ok(Arc::new(material)),
+                Ok(None) => {}
+                Err(error) => loaded[position] = Err(store_failure(effect, &error)),
+            }
+        }
+    }
+    loaded
+}
+
+const DESTROY: &str = "destroy";
+
+/// Destroys material (R11).
+pub(super) async fn destroy<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Performed> {
+    let jobs = &jobs;
+    per_store(links, DESTROY, jobs, |store, positions| async move {
+        let mut keys = Vec::new();
+        let mut owners = Vec::new();
+        for (local, &position) in positions.iter().enumerate() {
+            let Effect::Destroy(generations) = &jobs[position].effect else { unreachable!("grouped by kind") };
+            for &generation in generations {
+                keys.push((jobs[position].run.user.clone(), generation));
+                owners.push(local);
+            }
+        }
+        let mut performed = positions.iter().map(|_| Performed::default()).collect::<Vec<_>>();
+        let destroyed = store.destroy_materials(&keys).await;
+        for ((local, (_, generation)), destroyed) in owners.into_iter().zip(keys).zip(destroyed) {
+            match destroyed {
+                Ok(()) => performed[local].outcomes.push(Outcome::Destroyed(generation)),
+                Err(error) => performed[local].failure = Some(store_failure(DESTROY, &error)),
+            }
+        }
+        performed
+    })
+    .await
+}

@@ -1,0 +1,16 @@
+//! Serialisable pictures for people and programs, without secrets, and their texts. The faces print them as they are.
+//!
+//! JSON field names and `schema` are a versioned contract.
+
+mod access;
+mod number;
+mod plan;
+mod plan_text;
+mod result;
+mod status;
+
+pub use access::{AccessLine, access_lines, quota_lines};
+pub use plan::{ActionView, Change, PlanView, ReportView, Subject, Summary, UserView};
+pub use plan_text::{plan_markdown, plan_text};
+pub use result::{ApplyView, EndedView, VerifyView, apply_text, verify_text};
+pub use status::{DeliveryView, StatusView, UserStatus, status_text};
