@@ -99,10 +99,10 @@ apiVersion: kastellan.io/v1alpha1
 kind: CredentialStore
 metadata: {{name: local}}
 spec:
-  inputs: [imports/]            # where `password.valueFrom.store` may read; `kastellan store put` writes there
   age:
     directory: {store_path}
     identityFile: {identity_path}   # never commit this file; keep a backup of it
+    inputs: [imports/]   # where `password.valueFrom.store` may read; `kastellan store put` writes there
 "
     );
     let cluster_text = format!(

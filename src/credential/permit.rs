@@ -18,10 +18,22 @@ const PERMIT_MAX: Duration = Duration::from_secs(30);
 /// Wall clocks of two machines are taken to agree within this; past it, a permit's own `until` can be believed (R1).
 const CLOCKS_AGREE_WITHIN: Duration = Duration::from_secs(3600);
 
-/// Random id of one permit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
+/// Random id of one permit; in records 16 hexadecimal digits, because JSON's readers lose digits of large numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PermitId(pub u64);
+
+impl serde::Serialize for PermitId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:016x}", self.0))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for PermitId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16).map(Self).map_err(serde::de::Error::custom)
+    }
+}
 
 /// What a slot may be made to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

@@ -35,6 +35,9 @@ pub enum Mode {
     TakeOver,
 }
 
+/// Looks up an environment variable.
+pub type Variables = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What the program finds around itself, read once by the face that started it.
 pub struct Surroundings {
     /// Home of whoever runs the program.
@@ -44,7 +47,7 @@ pub struct Surroundings {
     /// `PATH`, to find the `git` program in.
     pub search_path: std::ffi::OsString,
     /// Looks up an environment variable.
-    pub variable: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub variable: Variables,
 }
 
 /// Everything a pass talks to.

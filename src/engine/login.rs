@@ -239,6 +239,10 @@ pub(super) fn explain(outcome: &LoginOutcome) -> Unproven {
             format!("the clients' listener does not offer the mechanism; it offers {offered}"),
             Disposition::Stall,
         ),
+        LoginOutcome::NameNotAscii => Unproven::new(
+            "nobody can log in by this name: Kafka's SCRAM server reads only ASCII names",
+            Disposition::Stall,
+        ),
         LoginOutcome::Violation { reason } => {
             Unproven::new(format!("the server failed its part of the login: {reason}"), Disposition::Stall)
         }

@@ -22,7 +22,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::path::Path::new("target/sandbox.env");
     stack::write_private(file.to_owned(), &environment)?;
     let mut out = std::io::stdout();
-    writeln!(out, "Kafka {} with {nodes} nodes is up; `. {}` sets what Kastellan needs.", cluster.version, file.display())?;
+    writeln!(
+        out,
+        "Kafka {} with {nodes} nodes is up; `. {}` sets what Kastellan needs.",
+        cluster.version,
+        file.display()
+    )?;
     out.flush()?;
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
