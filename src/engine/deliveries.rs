@@ -11,8 +11,6 @@ use crate::credential::{DeliveryRecord, DeliveryState, Effect, Outcome, Record, 
 use crate::deliver::{DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal};
 use crate::diagnostic::{Chain, Disposition};
 use crate::names::{DeliveryName, NamespacedName};
-use crate::render::Format;
-use crate::spec::FileFormat;
 use crate::state::{Desired, DesiredDelivery, Observed};
 
 /// Looks at every delivery that is declared or recorded; reads no secret.
@@ -93,14 +91,6 @@ fn request(
         return Err(format!("no document declares cluster `{}`", delivery.cluster));
     };
     let path = links.surroundings.resolve(&delivery.file.path)?;
-    let owner = delivery.file.owner.as_ref().map(|owner| match &owner.group {
-        Some(group) => format!("{}:{group}", owner.user),
-        None => owner.user.clone(),
-    });
-    let format = match delivery.file.format {
-        FileFormat::Properties => Format::Properties,
-        FileFormat::Librdkafka => Format::Librdkafka,
-    };
     let slot = record.filter(|record| record.claims_username()).and_then(|record| record.active.as_ref());
     Ok(DeliveryRequest {
         user: user.clone(),
@@ -108,7 +98,7 @@ fn request(
         username: username.clone(),
         cluster: delivery.cluster.clone(),
         connection: cluster.connection.clone(),
-        target: Target::File(FileTarget { path, format, owner }),
+        target: Target::File(FileTarget { path, format: delivery.file.format, owner: delivery.file.owner.clone() }),
         published: slot.map(|slot| (slot.generation, slot.rotation_id.clone())),
         recorded: record.and_then(|record| record.deliveries.get(name)).cloned(),
     })
