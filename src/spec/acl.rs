@@ -59,7 +59,7 @@ pub(super) static AUTHORIZATION: Object = Object::new(
     &[Field::required("acls", "The rules; empty means none.", list_of(&Shape::Object(&ACL)))],
 );
 
-/// Reads the rules: one for each operation, sorted, without repetitions.
+/// Reads the rules: one for each operation, sorted, without repetitions. Rules whose shape is wrong are left out.
 pub(super) fn read(reader: &mut Reader<'_, '_>, authorization: Fields<'_, '_>) -> Vec<AclRule> {
     let mut rules = Vec::new();
     for acl in authorization.items("acls").iter().filter_map(Fields::of) {
@@ -118,6 +118,9 @@ fn read_name<'n>(
     resource_type: ResourceType,
     pattern_type: PatternType,
 ) -> Option<&'n str> {
+    if resource.has("name") && resource.text("name").is_none() {
+        return None;
+    }
     let name = resource.text("name");
     let place = resource.place("name").or_else(|| resource.place("type")).or_else(|| acl.key_place("resource"))?;
     if resource_type == ResourceType::Cluster {

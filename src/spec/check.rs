@@ -11,6 +11,10 @@ use super::tree::{Entry, Node, Value};
 use super::wording::{list, quoted};
 use crate::diagnostic::Finding;
 
+/// Most unknown fields of a mapping that are looked at for a mistyped one: comparing names takes time, and a hostile
+/// document may have many.
+const UNKNOWN_FIELDS_MAX: usize = 20;
+
 /// Checks one document, whose root is a mapping, against the table of its kind.
 pub(super) fn check(report: &mut Report<'_>, source: u32, root: &Node<'_>, object: &'static Object) {
     let mut checker = Checker { report, source, path: Vec::new(), hushed: false };
@@ -141,7 +145,7 @@ impl Checker<'_, '_> {
         // A field that is only mistyped has been reported as that.
         let is_mistyped = |name: &str| {
             let unknown = entries.iter().filter(|entry| object.field(&entry.name).is_none());
-            unknown.into_iter().any(|entry| nearest::nearest(&entry.name, object.names()) == Some(name))
+            unknown.take(UNKNOWN_FIELDS_MAX).any(|entry| nearest::nearest(&entry.name, object.names()) == Some(name))
         };
         for field in object.fields {
             if field.presence == Presence::Required && !is_there(field.name) && !is_mistyped(field.name) {
@@ -172,9 +176,14 @@ impl Checker<'_, '_> {
     }
 
     fn unknown(&mut self, object: &'static Object, entry: &Entry<'_>) {
-        let message = format!("unknown field {} in {}", quoted(&entry.name), self.here());
+        let message = match self.hushed {
+            true => format!("unknown field in {}", self.here()),
+            false => format!("unknown field {} in {}", quoted(&entry.name), self.here()),
+        };
         let mut finding = Finding::error("unknown-field", message);
-        finding.hint = nearest::hint(&entry.name, object.names());
+        if self.report.has_room() {
+            finding.hint = nearest::hint(&entry.name, object.names());
+        }
         self.find(entry.place, finding);
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fields::Fields;
 use super::grammar::{Choice, Field, Object, Shape, list_of, some_of};
-use super::password::{ADMIN_PASSWORD, PasswordSource, read_source};
+use super::password::{ADMIN_PASSWORD, PasswordSource, read_source, store_path_place};
 use super::reader::Reader;
 use super::rotation::{NOT_ROTATED, ROTATION};
 use super::source::At;
@@ -203,7 +203,7 @@ pub(super) static SPEC: Object = Object::new(
 pub(super) struct ClusterDraft {
     pub name: ClusterName,
     pub spec: KafkaClusterSpec,
-    /// Place of the admin's password.
+    /// Place of the path of the admin's password, if it is in the store.
     pub password: Option<At>,
 }
 
@@ -226,7 +226,8 @@ pub(super) fn read(
         fence: read_fence(reader, admin_fields),
     };
     let clients = read_clients(reader, spec.fields("clients"), &admin);
-    let password = admin_fields.fields("authentication").and_then(|fields| fields.place("password"));
+    let authentication = admin_fields.fields("authentication");
+    let password = authentication.and_then(|fields| fields.fields("password")).and_then(store_path_place);
     let spec = KafkaClusterSpec {
         location,
         admin,

@@ -136,26 +136,32 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, drafts: &mut Drafts, root: &Node
     let name = metadata.place("name").unwrap_or(start);
     let location = reader.location(start);
     // An identity is noted even where the rest is wrong; what is built further needs a document without errors.
+    let spec = fields.fields("spec").filter(|_| reader.report.errors() == errors);
     match kind {
         Kind::CredentialStore => {
             let Some(identity) = metadata.parsed::<StoreName>("name") else { return };
             note(reader, &mut drafts.store_names, kind, identity.clone(), name);
-            if let (true, Some(spec)) = (reader.report.errors() == errors, fields.fields("spec")) {
-                drafts.stores.extend(store::read(reader, identity, location, spec));
-            }
+            drafts.stores.extend(spec.and_then(|spec| store::read(reader, identity, location, spec)));
         }
         Kind::KafkaCluster => {
             let Some(identity) = metadata.parsed::<ClusterName>("name") else { return };
             note(reader, &mut drafts.cluster_names, kind, identity.clone(), name);
-            if let (true, Some(spec)) = (reader.report.errors() == errors, fields.fields("spec")) {
-                drafts.clusters.extend(cluster::read(reader, identity, location, spec));
-            }
+            drafts.clusters.extend(spec.and_then(|spec| cluster::read(reader, identity, location, spec)));
         }
         Kind::KafkaUser => {
-            let Some(identity) = read_identity(reader, metadata) else { return };
-            note(reader, &mut drafts.user_names, kind, identity.clone(), name);
-            if let (true, Some(spec)) = (reader.report.errors() == errors, fields.fields("spec")) {
-                drafts.users.extend(user::read(reader, identity, location, name, spec));
+            let identity = read_identity(reader, metadata);
+            if let Some(identity) = &identity {
+                note(reader, &mut drafts.user_names, kind, identity.clone(), name);
+            }
+            match (identity, spec) {
+                (Some(identity), Some(spec)) => {
+                    drafts.users.extend(user::read(reader, identity, location, name, spec));
+                }
+                _ => {
+                    if let Some(spec) = fields.fields("spec") {
+                        user::report_acls(reader, spec);
+                    }
+                }
             }
         }
     }

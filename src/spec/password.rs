@@ -3,6 +3,7 @@
 use super::fields::Fields;
 use super::grammar::{Field, Object, Shape};
 use super::reader::Reader;
+use super::source::Place;
 use super::text::{ANY_TEXT, FILE, STORE_PATH, VARIABLE};
 use super::value::{FilePath, StoreValue};
 
@@ -67,4 +68,9 @@ pub(super) fn read_source(reader: &Reader<'_, '_>, password: Fields<'_, '_>) -> 
 pub(super) fn read_store_value(password: Fields<'_, '_>) -> Option<StoreValue> {
     let store = password.fields("valueFrom")?.fields("store")?;
     Some(StoreValue { path: store.parsed("path")?, key: store.text("key")?.to_owned() })
+}
+
+/// Where the path of `valueFrom.store` of a `password` stands.
+pub(super) fn store_path_place(password: Fields<'_, '_>) -> Option<Place> {
+    password.fields("valueFrom")?.fields("store")?.place("path")
 }

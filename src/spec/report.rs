@@ -29,6 +29,11 @@ impl<'s> Report<'s> {
         self.errors
     }
 
+    /// Whether another error would still be kept, so that its hint is worth looking for.
+    pub fn has_room(&self) -> bool {
+        self.errors < FINDINGS_MAX
+    }
+
     /// Adds a finding at a place, with the source line.
     pub fn at(&mut self, at: At, finding: Finding) {
         let snippet = self.is_kept(&finding).then(|| self.source(at.source).snippet(at.place)).flatten();

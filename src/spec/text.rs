@@ -20,7 +20,7 @@ fn is_plain(text: &str, bytes_max: usize) -> Result<(), String> {
         return Err("may not be empty".to_owned());
     }
     if text.len() > bytes_max {
-        return Err(format!("is {} bytes long; at most {bytes_max} are allowed", text.len()));
+        return Err(format!("{} bytes long; at most {bytes_max} are allowed", text.len()));
     }
     match text.chars().find(|character| character.is_control()) {
         Some(character) => Err(format!("may not contain {character:?}")),
@@ -47,27 +47,27 @@ fn is_file(text: &str) -> Result<(), String> {
 fn is_variable(text: &str) -> Result<(), String> {
     let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if text.is_empty() || text.len() > TEXT_BYTES_MAX || !is_name(text) || text.as_bytes()[0].is_ascii_digit() {
-        return Err("is not the name of an environment variable".to_owned());
+        return Err("not the name of an environment variable".to_owned());
     }
     Ok(())
 }
 
 fn is_recipient(text: &str) -> Result<(), String> {
     // The library's own words tell nothing more: a recipient carries a checksum.
-    text.parse::<age::x25519::Recipient>().map(drop).map_err(|_| "is not an age recipient (`age1…`)".to_owned())
+    text.parse::<age::x25519::Recipient>().map(drop).map_err(|_| "not an age recipient (`age1…`)".to_owned())
 }
 
 fn is_owner(text: &str) -> Result<(), String> {
     is_plain(text, TEXT_BYTES_MAX)?;
     let is_name = |name: &str| !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == ':');
     let (user, group) = text.split_once(':').unwrap_or((text, text));
-    if is_name(user) && is_name(group) { Ok(()) } else { Err("is not `user:group` or `user`".to_owned()) }
+    if is_name(user) && is_name(group) { Ok(()) } else { Err("not `user:group` or `user`".to_owned()) }
 }
 
 fn is_user_name(text: &str) -> Result<(), String> {
     parses::<UserName>(text)?;
     match text.strip_prefix("User:") {
-        Some(name) => Err(format!("is written without `User:`, so `{name}`")),
+        Some(name) => Err(format!("written without `User:`, so `{name}`")),
         None => Ok(()),
     }
 }
@@ -91,7 +91,7 @@ text_shape!(DELIVERY_NAME, "a name", SEGMENT_PATTERN, parses::<DeliveryName>);
 text_shape!(USER_NAME, "a Kafka user name", None, is_user_name);
 text_shape!(USER_PATTERN, "a user name in which `*` stands for any characters", None, parses::<UserPattern>);
 text_shape!(IDENTITY, "a `namespace/name`", None, |text| {
-    if text.contains('/') { parses::<NamespacedName>(text) } else { Err("is not a `namespace/name`".to_owned()) }
+    if text.contains('/') { parses::<NamespacedName>(text) } else { Err("not a `namespace/name`".to_owned()) }
 });
 text_shape!(FOLDER, "the path of a folder", None, is_folder);
 text_shape!(FILE, "the path of a file", None, is_file);

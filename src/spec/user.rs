@@ -4,7 +4,7 @@ use super::acl::{self, AUTHORIZATION};
 use super::deliver::{self, DELIVERY, DeliverySpec};
 use super::fields::Fields;
 use super::grammar::{Choice, Field, Object, Shape, list_of, some_of};
-use super::password::{USER_PASSWORD, read_store_value};
+use super::password::{USER_PASSWORD, read_store_value, store_path_place};
 use super::reader::Reader;
 use super::rotation::{NOT_ROTATED, ROTATION};
 use super::source::Place;
@@ -262,7 +262,7 @@ pub(super) fn read(
         clusters: spec.items("clusters").iter().map(|node| node.place).collect(),
         store: spec.place("store").unwrap_or(name),
         authentication: authentication_fields.place("type")?,
-        given: authentication_fields.place("password").unwrap_or(name),
+        given: authentication_fields.fields("password").and_then(store_path_place).unwrap_or(name),
         deliver: delivery_places.into(),
     };
     Some(UserDraft {
@@ -284,6 +284,13 @@ pub(super) fn read(
         moved_from,
         places,
     })
+}
+
+/// Reports what is wrong with the ACLs of a document that is wrong elsewhere, so that one run tells it all.
+pub(super) fn report_acls(reader: &mut Reader<'_, '_>, spec: Fields<'_, '_>) {
+    if let Some(authorization) = spec.fields("authorization") {
+        acl::read(reader, authorization);
+    }
 }
 
 fn read_clusters(reader: &mut Reader<'_, '_>, spec: Fields<'_, '_>) -> Vec<ClusterName> {

@@ -228,7 +228,7 @@ impl std::str::FromStr for UserPattern {
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     /// More digits are no duration anybody means, and would overflow.
     const DIGITS_MAX: usize = 9;
-    let complaint = || "is not a duration such as `30d`, `720h`, `90m` or `1d12h`".to_owned();
+    let complaint = || "not a duration such as `30d`, `720h`, `90m` or `1d12h`".to_owned();
     let mut total = Duration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {

@@ -1,5 +1,8 @@
 //! Documents through the front door of `spec`: what they become, and what is said about wrong ones.
 
+mod hostile;
+mod order;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
