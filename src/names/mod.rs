@@ -89,6 +89,16 @@ macro_rules! text_name {
                 Ok(Self(text.into()))
             }
 
+            /// Parses a text, sharing memory with equal texts that were interned before.
+            pub fn interned(
+                text: &str,
+                interner: &mut $crate::names::Interner,
+            ) -> Result<Self, $crate::names::NameError> {
+                let check: fn(&'static str, &str) -> Result<(), $crate::names::NameError> = $check;
+                check(Self::KIND, text)?;
+                Ok(Self(interner.intern(text)))
+            }
+
             /// The name as it was written.
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -12,11 +12,11 @@ use super::password::PasswordSource;
 use super::report::Report;
 use super::source::{At, Place};
 use super::store::{CredentialStoreSpec, StoreDraft};
-use super::user::{Authentication, MechanismChoice, UserDraft};
+use super::user::{Authentication, KafkaUserSpec, MechanismChoice, UserDraft};
 use super::value::StoreValue;
 use super::wording::list;
 use crate::diagnostic::Finding;
-use crate::names::{ClusterName, Mechanism, Segment, StoreName, UserName};
+use crate::names::{ClusterName, Mechanism, NamespacedName, Segment, StoreName, UserName};
 
 /// Checks the drafts against each other and puts them together. What is wrong is in the report; a user whose store is not
 /// known is left out.
@@ -74,9 +74,9 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn users(&mut self, drafts: Vec<UserDraft>) -> BTreeMap<crate::names::NamespacedName, super::user::KafkaUserSpec> {
+    fn users(&mut self, drafts: Vec<UserDraft>) -> BTreeMap<NamespacedName, KafkaUserSpec> {
         let mut claims = Claims::default();
-        let mut users = BTreeMap::new();
+        let mut users = Vec::with_capacity(drafts.len());
         for draft in drafts {
             self.cluster_references(&draft);
             self.claims(&mut claims, &draft);
@@ -90,11 +90,11 @@ impl Resolver<'_, '_> {
             }
             let namespace = draft.identity.namespace.clone();
             claims.namespaces.entry((store.clone(), namespace)).or_insert(draft.at(draft.places.name));
-            let (identity, spec) = draft.finish(store);
-            users.insert(identity, spec);
+            users.push(draft.finish(store));
         }
         self.inputs_are_no_namespaces(&claims);
-        users
+        // Collected at once, because a map that grows in order is left with half-filled nodes.
+        users.into_iter().collect()
     }
 
     fn cluster_references(&mut self, draft: &UserDraft) {

@@ -9,6 +9,7 @@ use super::reader::Reader;
 use super::rotation::{NOT_ROTATED, ROTATION};
 use super::source::At;
 use super::text::{DURATION, FILE, SERVERS, USER_NAME, USER_PATTERN};
+use super::user::refuse_beyond_ascii;
 use super::value::{BootstrapServers, FilePath, UserPattern, parse_duration};
 use crate::diagnostic::{Finding, Location};
 use crate::names::{ClusterName, Mechanism, UserName};
@@ -256,6 +257,9 @@ fn read_authentication(reader: &mut Reader<'_, '_>, admin: Fields<'_, '_>) -> Op
     reader.refuse(fields, &["certificateFile", "keyFile"], &reason);
     reader.demand(fields, place, &["username", "password"], &subject);
     let username = fields.parsed("username")?;
+    if kind != "plain" {
+        refuse_beyond_ascii(reader, fields.place("username")?, &username);
+    }
     let password = read_source(reader, fields.fields("password")?)?;
     Some(match kind.parse() {
         Ok(mechanism) => AdminAuthentication::Scram { mechanism, username, password },

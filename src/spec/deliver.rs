@@ -241,7 +241,8 @@ fn read_one(
         Some(_) | None => FileFormat::Properties,
     };
     let target = DeliveryTarget::File(FileDelivery { path: reader.path(file, "path")?, format, owner });
-    let name = item.parsed("name").or_else(|| DeliveryName::parse("file").ok())?;
+    let stated = reader.name(item, "name", DeliveryName::interned);
+    let name = stated.or_else(|| DeliveryName::interned("file", reader.interner).ok())?;
     let cluster = read_cluster(reader, file, place, clusters)?;
     Some((DeliverySpec { name, cluster, target }, file.place("path").unwrap_or(place)))
 }
@@ -254,7 +255,7 @@ fn read_cluster(
     clusters: &[ClusterName],
 ) -> Option<ClusterName> {
     let names = || list(clusters.iter().map(ClusterName::as_str));
-    match (target.parsed::<ClusterName>("cluster"), clusters) {
+    match (reader.name(target, "cluster", ClusterName::interned), clusters) {
         (Some(cluster), _) => {
             if !clusters.contains(&cluster) {
                 let message =

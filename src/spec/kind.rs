@@ -191,10 +191,10 @@ fn read_kind(reader: &mut Reader<'_, '_>, fields: Fields<'_, '_>, start: Place) 
 }
 
 fn read_identity(reader: &mut Reader<'_, '_>, metadata: Fields<'_, '_>) -> Option<NamespacedName> {
-    let name = metadata.parsed("name")?;
+    let name = reader.name(metadata, "name", Segment::interned)?;
     let namespace = match metadata.text("namespace") {
-        Some(text) => Segment::parse(text).ok()?,
-        None => Segment::parse(NamespacedName::DEFAULT_NAMESPACE).ok()?,
+        Some(text) => Segment::interned(text, reader.interner).ok()?,
+        None => Segment::interned(NamespacedName::DEFAULT_NAMESPACE, reader.interner).ok()?,
     };
     if namespace.as_str() == StorePath::RESERVED {
         let message = format!("the namespace `{namespace}` is Kastellan's own");

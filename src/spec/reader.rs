@@ -8,7 +8,7 @@ use super::report::Report;
 use super::source::{At, Place};
 use super::value::FilePath;
 use crate::diagnostic::{Finding, Location};
-use crate::names::Interner;
+use crate::names::{Interner, NameError};
 
 /// Reads the documents of one text.
 pub(super) struct Reader<'r, 's> {
@@ -51,6 +51,16 @@ impl Reader<'_, '_> {
                 self.find(place, Finding::error("missing-field", format!("`{name}` is missing; {reason} needs it")));
             }
         }
+    }
+
+    /// The name in a field, sharing memory with equal ones.
+    pub fn name<T>(
+        &mut self,
+        fields: Fields<'_, '_>,
+        name: &str,
+        parse: fn(&str, &mut Interner) -> Result<T, NameError>,
+    ) -> Option<T> {
+        parse(fields.text(name)?, self.interner).ok()
     }
 
     /// The path in a field.

@@ -245,8 +245,10 @@ pub(super) fn read(
     spec: Fields<'_, '_>,
 ) -> Option<UserDraft> {
     let clusters = read_clusters(reader, spec);
-    let username = spec.parsed("username").or_else(|| UserName::parse(identity.name.as_str()).ok())?;
-    let authentication = read_authentication(reader, spec, &username)?;
+    let stated = reader.name(spec, "username", UserName::interned);
+    let username = stated.or_else(|| UserName::interned(identity.name.as_str(), reader.interner).ok())?;
+    let username_place = spec.place("username").unwrap_or(name);
+    let authentication = read_authentication(reader, spec, &username, username_place)?;
     let authorization = spec.fields("authorization").map(|fields| acl::read(reader, fields));
     let (deliver, delivery_places): (Vec<_>, Vec<_>) = deliver::read(reader, spec, &clusters).into_iter().unzip();
     let authentication_fields = spec.fields("authentication")?;
@@ -258,7 +260,7 @@ pub(super) fn read(
     let places = UserPlaces {
         source: reader.source,
         name,
-        username: spec.place("username").unwrap_or(name),
+        username: username_place,
         clusters: spec.items("clusters").iter().map(|node| node.place).collect(),
         store: spec.place("store").unwrap_or(name),
         authentication: authentication_fields.place("type")?,
@@ -267,7 +269,7 @@ pub(super) fn read(
     };
     Some(UserDraft {
         identity,
-        stated_store: spec.parsed("store"),
+        stated_store: reader.name(spec, "store", StoreName::interned),
         location,
         clusters,
         username,
@@ -296,7 +298,8 @@ pub(super) fn report_acls(reader: &mut Reader<'_, '_>, spec: Fields<'_, '_>) {
 fn read_clusters(reader: &mut Reader<'_, '_>, spec: Fields<'_, '_>) -> Vec<ClusterName> {
     let mut clusters: Vec<ClusterName> = Vec::with_capacity(spec.items("clusters").len());
     for node in spec.items("clusters") {
-        let Some(cluster) = node.text().and_then(|text| text.parse().ok()) else { continue };
+        let name = node.text().and_then(|text| ClusterName::interned(text, reader.interner).ok());
+        let Some(cluster) = name else { continue };
         if clusters.contains(&cluster) {
             reader.find(node.place, Finding::error("duplicate-item", format!("`{cluster}` is listed twice")));
         }
@@ -309,6 +312,7 @@ fn read_authentication(
     reader: &mut Reader<'_, '_>,
     spec: Fields<'_, '_>,
     username: &UserName,
+    name: Place,
 ) -> Option<Authentication> {
     let fields = spec.fields("authentication")?;
     let kind = fields.text("type")?;
@@ -319,11 +323,10 @@ fn read_authentication(
         return Some(Authentication::External);
     }
     if username.as_str() == "*" {
-        let message = "`*` is every user and cannot log in";
-        let place = spec.place("username").or_else(|| fields.place("type"))?;
-        reader
-            .find(place, Finding::error("wrong-value", message).hint("for ACLs of every user, write `type: external`"));
+        let finding = Finding::error("wrong-value", "`*` is every user and cannot log in");
+        reader.find(name, finding.hint("for ACLs of every user, write `type: external`"));
     }
+    refuse_beyond_ascii(reader, name, username);
     let given = fields.fields("password").and_then(read_store_value);
     if given.is_some() {
         reader.refuse(fields, &["passwordLength"], "beside a `password` that somebody else chose");
@@ -340,6 +343,14 @@ fn read_authentication(
         password_length: length.unwrap_or_default(),
         given,
     }))
+}
+
+/// Kafka stores a SCRAM credential of any name, and its login reads only ASCII (`SASLNAME` of its `ScramMessages`).
+pub(super) fn refuse_beyond_ascii(reader: &mut Reader<'_, '_>, place: Place, username: &UserName) {
+    if !username.as_str().is_ascii() {
+        let message = format!("nobody can log in by SCRAM as `{username}`: Kafka reads only ASCII there");
+        reader.find(place, Finding::error("wrong-value", message).hint("choose a `username` of ASCII characters"));
+    }
 }
 
 fn read_quotas(fields: Fields<'_, '_>) -> UserQuotas {
