@@ -208,3 +208,78 @@ fn is_document(path: &Path) -> bool {
 fn is_descriptor(path: &Path) -> bool {
     path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with these files, each holding its own name.
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, file).unwrap();
+        }
+        folder
+    }
+
+    fn read_paths(paths: &[&Path]) -> Result<Vec<SourceText>, FilesError> {
+        let paths: Vec<PathBuf> = paths.iter().map(|path| path.to_path_buf()).collect();
+        read(&paths, &mut &b"from standard input"[..])
+    }
+
+    fn names(folder: &Path, texts: &[SourceText]) -> Vec<String> {
+        let below = |text: &SourceText| text.file.strip_prefix(folder).unwrap_or(&text.file).display().to_string();
+        texts.iter().map(below).collect()
+    }
+
+    #[test]
+    fn folders_are_read_in_the_order_of_their_paths() {
+        let folder = folder(&["b.yml", "a/z.yaml", "a.yaml", "README.md", ".git/c.yaml", ".hidden.yaml", "a/b/c.yaml"]);
+        let texts = read_paths(&[folder.path()]).unwrap();
+        assert_eq!(names(folder.path(), &texts), ["a/b/c.yaml", "a/z.yaml", "a.yaml", "b.yml"]);
+        assert_eq!(texts[0].bytes, b"a/b/c.yaml");
+    }
+
+    #[test]
+    fn files_that_are_named_are_read_once_and_whatever_they_are_called() {
+        let folder = folder(&["users.txt", "a/b.yaml"]);
+        let (named, inner) = (folder.path().join("users.txt"), folder.path().join("a/b.yaml"));
+        let texts = read_paths(&[&named, folder.path(), &inner, Path::new("-")]).unwrap();
+        assert_eq!(names(folder.path(), &texts), ["users.txt", "a/b.yaml", "-"]);
+        assert_eq!(texts[2].bytes, b"from standard input");
+        assert!(matches!(read_paths(&[Path::new("-"), Path::new("-")]), Err(FilesError::StandardInputTwice)));
+    }
+
+    #[test]
+    fn circles_of_links_end() {
+        let folder = folder(&["a/b.yaml"]);
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("a/up")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join("a/dangling")).unwrap();
+        assert_eq!(names(folder.path(), &read_paths(&[folder.path()]).unwrap()), ["a/b.yaml"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error_and_never_nothing() {
+        let folder = folder(&["README.md"]);
+        let missing = folder.path().join("missing.yaml");
+        assert!(matches!(read_paths(&[folder.path()]), Err(FilesError::Empty { .. })));
+        assert!(matches!(read_paths(&[&missing]), Err(FilesError::Read { .. })));
+        std::os::unix::fs::symlink("nowhere", folder.path().join("dangling.yaml")).unwrap();
+        assert!(matches!(read_paths(&[folder.path()]), Err(FilesError::Read { .. })));
+        assert!(matches!(read_paths(&[Path::new("/dev/null")]), Err(FilesError::NeitherFileNorFolder { .. })));
+    }
+
+    #[test]
+    fn a_file_beyond_the_bound_is_refused() {
+        let folder = folder(&["exact.yaml", "large.yaml"]);
+        let (exact, large) = (folder.path().join("exact.yaml"), folder.path().join("large.yaml"));
+        std::fs::write(&exact, vec![b' '; FILE_BYTES_MAX]).unwrap();
+        std::fs::File::options().write(true).open(&large).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read_paths(&[&exact]).unwrap()[0].bytes.len(), FILE_BYTES_MAX);
+        assert!(matches!(read_paths(&[&large]), Err(FilesError::TooLarge { .. })));
+        let mut endless = std::io::repeat(b'#');
+        assert!(matches!(read(&[PathBuf::from("-")], &mut endless), Err(FilesError::TooLarge { .. })));
+    }
+}

@@ -141,12 +141,18 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, drafts: &mut Drafts, root: &Node
         Kind::CredentialStore => {
             let Some(identity) = metadata.parsed::<StoreName>("name") else { return };
             note(reader, &mut drafts.store_names, kind, identity.clone(), name);
-            drafts.stores.extend(spec.and_then(|spec| store::read(reader, identity, location, spec)));
+            if let Some(spec) = spec {
+                let draft = store::read(reader, identity, location, spec);
+                keep(reader, &mut drafts.stores, draft, errors, start);
+            }
         }
         Kind::KafkaCluster => {
             let Some(identity) = metadata.parsed::<ClusterName>("name") else { return };
             note(reader, &mut drafts.cluster_names, kind, identity.clone(), name);
-            drafts.clusters.extend(spec.and_then(|spec| cluster::read(reader, identity, location, spec)));
+            if let Some(spec) = spec {
+                let draft = cluster::read(reader, identity, location, spec);
+                keep(reader, &mut drafts.clusters, draft, errors, start);
+            }
         }
         Kind::KafkaUser => {
             let identity = read_identity(reader, metadata);
@@ -155,7 +161,8 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, drafts: &mut Drafts, root: &Node
             }
             match (identity, spec) {
                 (Some(identity), Some(spec)) => {
-                    drafts.users.extend(user::read(reader, identity, location, name, spec));
+                    let draft = user::read(reader, identity, location, name, spec);
+                    keep(reader, &mut drafts.users, draft, errors, start);
                 }
                 _ => {
                     if let Some(spec) = fields.fields("spec") {
@@ -165,6 +172,15 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, drafts: &mut Drafts, root: &Node
             }
         }
     }
+}
+
+/// Keeps what was read. Nothing read and nothing said would lose a document without a word: that is a bug of ours.
+fn keep<D>(reader: &mut Reader<'_, '_>, drafts: &mut Vec<D>, draft: Option<D>, errors: usize, start: Place) {
+    if draft.is_none() && reader.report.errors() == errors {
+        let message = "the document passed every check and could not be read; please report this";
+        reader.find(start, Finding::error("internal", message));
+    }
+    drafts.extend(draft);
 }
 
 /// The kind of a document, if its version is ours as well.

@@ -3,6 +3,9 @@
 mod hostile;
 mod order;
 
+#[path = "../fuzz/properties/documents.rs"]
+mod property;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,4 +76,13 @@ fn wrong_documents_are_reported_as_expected() {
         }
     }
     assert!(different.is_empty(), "these differ from what is expected:\n\n{}", different.join("\n"));
+}
+
+#[test]
+fn the_corpus_of_the_fuzz_target_is_answered() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/documents");
+    let files = [folder, cases("errors"), cases("documents")].map(|folder| std::fs::read_dir(folder).unwrap());
+    let files: Vec<PathBuf> = files.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() > 10);
+    files.iter().for_each(|file| property::is_answered(&std::fs::read(file).unwrap()));
 }

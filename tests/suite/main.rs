@@ -3,6 +3,7 @@
 mod architecture;
 mod documents;
 mod renderings;
+mod schemas;
 mod store;
 
 #[path = "../support/mod.rs"]
