@@ -25,6 +25,8 @@ mod policy;
 mod pool;
 mod sasl;
 mod scram;
+#[cfg(feature = "librdkafka")]
+mod second_opinion;
 mod tls;
 mod wire;
 
@@ -39,4 +41,6 @@ pub use error::KafkaError;
 pub use logins::{LoggedIn, LoginOutcome, LoginRequest, LoginStep, LoginTarget, Logins, Peek};
 pub use outcome::{Outcome, Unsent};
 pub use policy::{Purpose, needed_rights};
+#[cfg(feature = "librdkafka")]
+pub use second_opinion::{Opinion, RecordTrip, second_opinion};
 pub use wire::{AclListing, Malformed, decode_answer};

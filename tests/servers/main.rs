@@ -8,3 +8,5 @@ mod stack;
 mod delivered_files;
 mod kafka_client;
 mod kafka_stack;
+#[cfg(feature = "librdkafka")]
+mod second_opinion;
