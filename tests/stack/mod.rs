@@ -10,6 +10,9 @@
 //! What is downloaded or built is kept below [`programs::cache_folder`], outside the checkout. A server's data lives in a
 //! temporary folder of mode 0700. Servers die and their data goes also when the test process panics or is killed. This is
 //! an oracle: it uses Kastellan's names and key derivation, and none of its rooms above them. It makes no fixtures.
+//!
+//! A binary takes it in at its root, as `stack`: `#[path = "…/stack/mod.rs"] mod stack;`. `tests/servers` uses all of it, so
+//! that what nobody needs is found; others say `#[expect(dead_code, reason = "…")]` there.
 
 pub mod certificates;
 pub mod kafka;
