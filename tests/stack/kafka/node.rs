@@ -11,8 +11,8 @@ use crate::stack::ports::Ports;
 use crate::stack::process::Server;
 use crate::stack::{StackError, wait_until};
 
-/// Two shared cores start three nodes in six seconds; ten times that is a broken machine.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+/// Two shared cores start three nodes in six seconds; twenty times that is a broken machine.
+const START_PATIENCE: Duration = Duration::from_secs(120);
 /// A controlled shutdown moves leaders away first; without a majority it can only give up.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 /// What a node logs once all its parts run.
