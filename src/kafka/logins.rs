@@ -1,8 +1,8 @@
 //! Logins that prove credentials on the clients' listener, and the look at a salt that needs no password.
 //!
 //! A broker counts what goes wrong in a login, and somebody's alarm may hang on that count, so that a probe never causes a
-//! failed authentication (`kafka.md` §4): mechanisms come from the configuration and one that a listener turns out not to
-//! have is not tried again; every probe has a connection of its own; a login goes on to its proof only when the salt and
+//! failed authentication (`kafka.md` §4): mechanisms come from the configuration and each is shaken
+//! hands for once; every probe has a connection of its own; a login goes on to its proof only when the salt and
 //! iterations of the broker's first message are the expected ones. The caller's part: a user is looked at only on a broker
 //! whose Describe shows the credential, and, where the slot is new, after [`Admin::barrier`](super::Admin::barrier).
 
@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use kafka_protocol::messages::{DescribeClusterRequest, SaslAuthenticateRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::StrBytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, Use};
@@ -41,13 +41,12 @@ struct Listener {
     bootstrap: Vec<HostPort>,
     client_id: String,
     tls: Option<Tls>,
-    mechanisms: Vec<Mechanism>,
     deadlines: Deadlines,
     cluster: ClusterId,
     /// As the listener advertises them; empty before the first login.
     brokers: RwLock<BTreeMap<BrokerId, HostPort>>,
-    /// Mechanisms that it turned out not to have, with those that it offers.
-    missing: Mutex<BTreeMap<Mechanism, String>>,
+    /// Per configured mechanism whether it has it, once that was tried; if not, what it offers.
+    offers: BTreeMap<Mechanism, OnceCell<Result<(), String>>>,
     in_flight: Mutex<BTreeMap<HostPort, Arc<Semaphore>>>,
 }
 
@@ -150,6 +149,8 @@ pub struct LoggedIn {
 /// A step of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginStep {
+    /// The handshake.
+    Mechanism,
     /// The user's name: unknown, or without a credential of this mechanism.
     Name,
     /// The proof that the password is known.
@@ -180,11 +181,10 @@ impl Logins {
             bootstrap: endpoint.bootstrap,
             client_id: endpoint.client_id,
             tls: endpoint.tls.as_ref().map(Tls::prepare).transpose()?,
-            mechanisms,
+            offers: mechanisms.into_iter().map(|mechanism| (mechanism, OnceCell::new())).collect(),
             deadlines,
             cluster,
             brokers: RwLock::default(),
-            missing: Mutex::default(),
             in_flight: Mutex::default(),
         };
         let mut connection = listener.connect(LoginTarget::Bootstrap).await?;
@@ -285,7 +285,7 @@ impl Listener {
 
     /// Handshake and first message in one write, both answers.
     async fn begin(&self, target: LoginTarget, user: &UserName, mechanism: Mechanism) -> Result<Begun, LoginOutcome> {
-        self.check_mechanism(mechanism)?;
+        self.check_mechanism(mechanism).await?;
         if !user.can_log_in_by_scram() {
             return Err(LoginOutcome::NameNotAscii);
         }
@@ -295,14 +295,8 @@ impl Listener {
         let first = ClientFirst::begin(user);
         let begun = timeout_at(until, begin_exchange(&mut connection, &first, mechanism)).await;
         let (shaken, answer) = begun.map_err(|_| self.silent(&connection))?.map_err(unreachable)?;
-        match shaken.code {
-            ErrorCode::NONE => {}
-            ErrorCode::UNSUPPORTED_SASL_MECHANISM => {
-                let offered = mechanism_list(&shaken.body.mechanisms);
-                self.missing.lock().expect("no panic while it is held").insert(mechanism, offered.clone());
-                return Err(LoginOutcome::MechanismNotOffered { offered });
-            }
-            code => return Err(LoginOutcome::Refused { code, step: LoginStep::Name }),
+        if !shaken.code.is_success() {
+            return Err(LoginOutcome::Refused { code: shaken.code, step: LoginStep::Mechanism });
         }
         let answer = answer.ok_or(LoginOutcome::Violation { reason: "it did not answer the first message" })?;
         if !answer.code.is_success() {
@@ -312,15 +306,25 @@ impl Listener {
         Ok(Begun { connection, first, server_first, until, _slot: slot })
     }
 
-    fn check_mechanism(&self, mechanism: Mechanism) -> Result<(), LoginOutcome> {
-        if !self.mechanisms.contains(&mechanism) {
-            let known: Vec<&str> = self.mechanisms.iter().map(|mechanism| mechanism.as_str()).collect();
+    /// Shakes hands once for each mechanism and hangs up, before any probe uses it: a listener that does not have it
+    /// counts that as a failed authentication, and a thousand probes must not make a thousand of them.
+    async fn check_mechanism(&self, mechanism: Mechanism) -> Result<(), LoginOutcome> {
+        let Some(offer) = self.offers.get(&mechanism) else {
+            let known: Vec<&str> = self.offers.keys().map(|mechanism| mechanism.as_str()).collect();
             return Err(LoginOutcome::MechanismNotOffered { offered: known.join(", ") });
-        }
-        match self.missing.lock().expect("no panic while it is held").get(&mechanism) {
-            Some(offered) => Err(LoginOutcome::MechanismNotOffered { offered: offered.clone() }),
-            None => Ok(()),
-        }
+        };
+        let offer = offer.get_or_try_init(|| async {
+            let mut connection = self.connect(LoginTarget::Bootstrap).await.map_err(unreachable)?;
+            let answer = connection.call::<SaslShaken>(&handshake(mechanism), self.deadlines.login).await;
+            let answer = answer.map_err(|failed| unreachable(failed.error))?;
+            match answer.code {
+                ErrorCode::NONE => Ok(Ok(())),
+                ErrorCode::UNSUPPORTED_SASL_MECHANISM => Ok(Err(mechanism_list(&answer.body.mechanisms))),
+                code => Err(LoginOutcome::Refused { code, step: LoginStep::Mechanism }),
+            }
+        });
+        let offer = offer.await?.clone();
+        offer.map_err(|offered| LoginOutcome::MechanismNotOffered { offered })
     }
 
     async fn login(&self, request: LoginRequest<'_>) -> Result<LoginOutcome, LoginOutcome> {
@@ -369,6 +373,10 @@ impl Listener {
     }
 }
 
+fn handshake(mechanism: Mechanism) -> SaslHandshakeRequest {
+    SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism.as_str()))
+}
+
 type Exchange<A> = super::wire::Answered<A>;
 
 /// The second answer is missing where the handshake was refused: the broker closes then.
@@ -377,9 +385,8 @@ async fn begin_exchange(
     first: &ClientFirst,
     mechanism: Mechanism,
 ) -> Result<(Exchange<SaslShaken>, Option<Exchange<SaslAuthenticated>>), KafkaError> {
-    let handshake = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism.as_str()));
     let message = SaslAuthenticateRequest::default().with_auth_bytes(first.message().into());
-    let (handshake_id, mut frames) = connection.prepare::<SaslShaken>(&handshake)?;
+    let (handshake_id, mut frames) = connection.prepare::<SaslShaken>(&handshake(mechanism))?;
     let (message_id, frame) = connection.prepare::<SaslAuthenticated>(&message)?;
     frames.extend_from_slice(&frame);
     connection.send("SaslHandshake", &frames).await?;

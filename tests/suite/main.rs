@@ -2,6 +2,7 @@
 
 mod architecture;
 mod documents;
+mod kafka_client;
 mod renderings;
 mod schemas;
 mod store;

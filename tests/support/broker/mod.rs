@@ -1,0 +1,243 @@
+//! An in-process Kafka cluster that speaks the real wire: what Kastellan needs of one, and faults on demand.
+//!
+//! ```text
+//!   InProcessCluster ── State (a log of changes, committed once)
+//!      ├─ broker 1 ── Image (how far it has applied the log; Describe first, logins later)
+//!      ├─ broker 2 …            ^
+//!      └─ Faults, counters      └── session: SASL, then requests, over TCP on 127.0.0.1 or any byte stream
+//! ```
+//!
+//! It is checked against real brokers by `kafka_conformance`. It stores no topics and knows no other client than ours.
+//! Time is tokio's, so that a test with a paused clock can move it.
+
+mod apis;
+mod faults;
+mod sasl;
+mod session;
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use kafka_protocol::messages::ApiKey;
+use kastellan::kafka::{Authentication, ClientsEndpoint, Endpoint, HostPort};
+use kastellan::names::{AclRule, BrokerId, Mechanism, Principal, UserName};
+use kastellan::secret::{Iterations, Salt, ScramCredential, Secret};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub use faults::{Fault, FaultKind};
+pub use session::serve;
+pub use state::{Change, State, StoredCredential};
+use state::{Image, Log};
+
+/// Which of a broker's listeners a connection came in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Door {
+    /// Administrators: SCRAM of both mechanisms, and PLAIN.
+    Admin,
+    /// Applications: the mechanisms of the builder.
+    Clients,
+}
+
+/// How a cluster is made.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How many brokers, from 1 on.
+    pub brokers: i32,
+    /// The id that it tells.
+    pub cluster_id: String,
+    /// Mechanisms of the clients' listener.
+    pub client_mechanisms: Vec<Mechanism>,
+    /// How long after a commit each broker shows it.
+    pub apply_lag: BTreeMap<BrokerId, Duration>,
+    /// How long after it shows a credential a broker lets it log in.
+    pub publish_lag: Duration,
+    /// `connections.max.reauth.ms`; 0 for none.
+    pub session_lifetime_ms: i64,
+    /// Rights of Kastellan's own user.
+    pub rights: Vec<AclRule>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            brokers: 1,
+            cluster_id: "in-process-cluster-id".into(),
+            client_mechanisms: Mechanism::ALL.into(),
+            apply_lag: BTreeMap::new(),
+            publish_lag: Duration::ZERO,
+            session_lifetime_ms: 0,
+            rights: kastellan::kafka::needed_rights(kastellan::kafka::Purpose::Applying),
+        }
+    }
+}
+
+/// A running cluster; its listeners close when it is dropped.
+pub struct InProcessCluster {
+    pub(crate) shared: Arc<Shared>,
+    listeners: Vec<JoinHandle<()>>,
+}
+
+/// What all sessions of all brokers share.
+pub struct Shared {
+    settings: Settings,
+    addresses: BTreeMap<(BrokerId, Door), HostPort>,
+    world: Mutex<World>,
+}
+
+struct World {
+    log: Log,
+    images: BTreeMap<BrokerId, Image>,
+    faults: Vec<Fault>,
+    requests: BTreeMap<(BrokerId, i16), usize>,
+    items: BTreeMap<i16, usize>,
+    largest: BTreeMap<i16, usize>,
+    failed_authentications: BTreeMap<BrokerId, usize>,
+    plain_password: String,
+}
+
+/// Name of Kastellan's own user on every in-process cluster.
+pub const KASTELLAN: &str = "kastellan";
+/// Its password.
+const PASSWORD: &str = "in-process-password";
+
+impl InProcessCluster {
+    /// Starts listeners on free ports of 127.0.0.1.
+    pub async fn start(settings: Settings) -> Self {
+        let ids: Vec<BrokerId> = (1..=settings.brokers).map(BrokerId).collect();
+        let mut addresses = BTreeMap::new();
+        let mut sockets = Vec::new();
+        for &id in &ids {
+            for door in [Door::Admin, Door::Clients] {
+                let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+                let port = socket.local_addr().expect("it is bound").port();
+                addresses.insert((id, door), HostPort { host: "127.0.0.1".into(), port });
+                sockets.push((id, door, socket));
+            }
+        }
+        let mut log = Log::new();
+        let user = UserName::parse(KASTELLAN).expect("a name");
+        log.commit(Change::Credential(user.clone(), Mechanism::ScramSha512, Some(credential_of(PASSWORD))));
+        for rule in &settings.rights {
+            log.commit(Change::AddAcl(Principal::of_user(&user), rule.clone()));
+        }
+        let image = |id: &BrokerId| {
+            let lag = settings.apply_lag.get(id).copied().unwrap_or_default();
+            (*id, Image::new(&log, lag, settings.publish_lag))
+        };
+        let world = World {
+            images: ids.iter().map(image).collect(),
+            log,
+            faults: Vec::new(),
+            requests: BTreeMap::new(),
+            items: BTreeMap::new(),
+            largest: BTreeMap::new(),
+            failed_authentications: BTreeMap::new(),
+            plain_password: PASSWORD.into(),
+        };
+        let shared = Arc::new(Shared { settings, addresses, world: Mutex::new(world) });
+        let listen = |(id, door, socket): (BrokerId, Door, TcpListener)| {
+            let shared = shared.clone();
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = socket.accept().await {
+                    let _ = stream.set_nodelay(true);
+                    tokio::spawn(serve(stream, shared.clone(), id, door));
+                }
+            })
+        };
+        let listeners = sockets.into_iter().map(listen).collect();
+        Self { shared, listeners }
+    }
+
+    /// How Kastellan logs in.
+    pub fn admin(&self) -> Endpoint {
+        let authentication = Authentication::Scram {
+            mechanism: Mechanism::ScramSha512,
+            username: UserName::parse(KASTELLAN).expect("a name"),
+            password: Arc::new(Secret::from_text(PASSWORD.into())),
+        };
+        Endpoint { bootstrap: self.bootstrap(Door::Admin), tls: None, authentication, client_id: "test".into() }
+    }
+
+    /// Where applications log in.
+    pub fn clients(&self) -> ClientsEndpoint {
+        ClientsEndpoint { bootstrap: self.bootstrap(Door::Clients), tls: None, client_id: "test".into() }
+    }
+
+    fn bootstrap(&self, door: Door) -> Vec<HostPort> {
+        let at_door = self.shared.addresses.iter().filter(|((_, at), _)| *at == door);
+        at_door.map(|(_, address)| address.clone()).collect()
+    }
+
+    /// Logins that its brokers have refused.
+    pub fn failed_authentications(&self) -> usize {
+        self.shared.world().failed_authentications.values().sum()
+    }
+
+    /// Requests of one kind so far, on all brokers.
+    pub fn requests(&self, api: ApiKey) -> usize {
+        let world = self.shared.world();
+        world.requests.iter().filter(|((_, key), _)| *key == api as i16).map(|(_, count)| count).sum()
+    }
+
+    /// Requests of one kind on one broker.
+    pub fn requests_on(&self, broker: BrokerId, api: ApiKey) -> usize {
+        self.shared.world().requests.get(&(broker, api as i16)).copied().unwrap_or(0)
+    }
+
+    /// Most items that one request of this kind had.
+    pub fn largest_request(&self, api: ApiKey) -> usize {
+        self.shared.world().largest.get(&(api as i16)).copied().unwrap_or(0)
+    }
+
+    /// Items of all requests that write: what a pass with nothing to do must leave alone.
+    pub fn items_written(&self) -> usize {
+        let writes =
+            [ApiKey::AlterUserScramCredentials, ApiKey::CreateAcls, ApiKey::DeleteAcls, ApiKey::AlterClientQuotas];
+        let world = self.shared.world();
+        writes.iter().map(|&api| world.items.get(&(api as i16)).copied().unwrap_or(0)).sum()
+    }
+
+    /// Plans a fault; faults of one kind are used up in the order they were planned.
+    pub fn inject(&self, fault: Fault) {
+        self.shared.world().faults.push(fault);
+    }
+
+    /// Does something behind Kastellan's back.
+    pub fn change(&self, change: Change) {
+        self.shared.world().log.commit(change);
+    }
+
+    /// What has been committed, whatever the brokers show.
+    pub fn state(&self) -> State {
+        self.shared.world().log.state().clone()
+    }
+}
+
+impl Drop for InProcessCluster {
+    fn drop(&mut self) {
+        self.listeners.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Shared {
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().expect("no panic while it is held")
+    }
+}
+
+/// The credential of a text, with a salt of its own.
+pub fn credential_of(password: &str) -> StoredCredential {
+    let salt: Vec<u8> = password.bytes().cycle().take(24).collect();
+    let salt = Salt::parse(salt).expect("24 bytes");
+    let password = Secret::from_text(password.into());
+    let credential = ScramCredential::derive(Mechanism::ScramSha512, password, salt, Iterations::default());
+    StoredCredential::from_salted(
+        Mechanism::ScramSha512,
+        credential.salt.bytes(),
+        4096,
+        credential.keys.salted_password.expose(),
+    )
+}
