@@ -149,8 +149,6 @@ pub struct LoggedIn {
 /// A step of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginStep {
-    /// The handshake.
-    Mechanism,
     /// The user's name: unknown, or without a credential of this mechanism.
     Name,
     /// The proof that the password is known.
@@ -296,7 +294,7 @@ impl Listener {
         let begun = timeout_at(until, begin_exchange(&mut connection, &first, mechanism)).await;
         let (shaken, answer) = begun.map_err(|_| self.silent(&connection))?.map_err(unreachable)?;
         if !shaken.code.is_success() {
-            return Err(LoginOutcome::Refused { code: shaken.code, step: LoginStep::Mechanism });
+            return Err(unreachable(KafkaError::Refused { api: "SaslHandshake", code: shaken.code }));
         }
         let answer = answer.ok_or(LoginOutcome::Violation { reason: "it did not answer the first message" })?;
         if !answer.code.is_success() {
@@ -320,7 +318,7 @@ impl Listener {
             match answer.code {
                 ErrorCode::NONE => Ok(Ok(())),
                 ErrorCode::UNSUPPORTED_SASL_MECHANISM => Ok(Err(mechanism_list(&answer.body.mechanisms))),
-                code => Err(LoginOutcome::Refused { code, step: LoginStep::Mechanism }),
+                code => Err(unreachable(KafkaError::Refused { api: "SaslHandshake", code })),
             }
         });
         let offer = offer.await?.clone();

@@ -6,6 +6,7 @@ mod kafka_client;
 mod renderings;
 mod schemas;
 mod store;
+mod wire;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -10,6 +10,8 @@ mod quotas;
 mod reader;
 mod scram;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use acls::AclListing;
 pub use reader::Malformed;

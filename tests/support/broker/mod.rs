@@ -85,6 +85,7 @@ pub struct Shared {
     settings: Settings,
     addresses: BTreeMap<(BrokerId, Door), HostPort>,
     world: Mutex<World>,
+    hang_up: tokio::sync::Notify,
 }
 
 struct World {
@@ -137,7 +138,8 @@ impl InProcessCluster {
             failed_authentications: BTreeMap::new(),
             plain_password: PASSWORD.into(),
         };
-        let shared = Arc::new(Shared { settings, addresses, world: Mutex::new(world) });
+        let shared =
+            Arc::new(Shared { settings, addresses, world: Mutex::new(world), hang_up: tokio::sync::Notify::new() });
         let listen = |(id, door, socket): (BrokerId, Door, TcpListener)| {
             let shared = shared.clone();
             tokio::spawn(async move {
@@ -203,6 +205,11 @@ impl InProcessCluster {
     /// Plans a fault; faults of one kind are used up in the order they were planned.
     pub fn inject(&self, fault: Fault) {
         self.shared.world().faults.push(fault);
+    }
+
+    /// Closes every connection that waits for a request, as brokers do with idle ones.
+    pub fn hang_up(&self) {
+        self.shared.hang_up.notify_waiters();
     }
 
     /// Does something behind Kastellan's back.

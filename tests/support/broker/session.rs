@@ -29,6 +29,8 @@ enum Reply {
     Answer(BytesMut),
     /// The connection is closed, after the answer if there is one.
     Hangup(Option<BytesMut>),
+    /// Bytes as they are, and then the end.
+    Raw(Vec<u8>),
     /// Nothing, ever.
     Silence,
 }
@@ -55,12 +57,21 @@ pub async fn serve(
     broker: BrokerId,
     door: Door,
 ) {
-    let mut session = Session { shared, broker, door, login: Login::Nobody };
-    while let Some(frame) = read_frame(&mut stream).await {
+    let mut session = Session { shared: shared.clone(), broker, door, login: Login::Nobody };
+    loop {
+        let frame = tokio::select! {
+            frame = read_frame(&mut stream) => frame,
+            () = shared.hang_up.notified() => None,
+        };
+        let Some(frame) = frame else { return };
         let Some(request) = take_apart(frame) else { return };
         let (frame, is_last) = match session.answer(request).await {
             Reply::Answer(body) => (Some(body), false),
             Reply::Hangup(body) => (body, true),
+            Reply::Raw(bytes) => {
+                let _ = stream.write_all(&bytes).await;
+                return;
+            }
             Reply::Silence => {
                 // The next request waits behind this one, as on a real broker, until the client gives up.
                 let _ = stream.read_to_end(&mut Vec::new()).await;
@@ -149,7 +160,7 @@ impl Session {
                 body.extend_from_slice(&bytes);
                 Reply::Answer(body)
             }
-            Some(FaultKind::RawBytes(bytes)) => Reply::Hangup(Some(BytesMut::from(&bytes[..]))),
+            Some(FaultKind::RawBytes(bytes)) => Reply::Raw(bytes),
         }
     }
 
