@@ -8,8 +8,8 @@ use std::time::Duration;
 use kastellan::diagnostic::Disposition;
 use kastellan::kafka::{
     AclDeletion, AclScope, Admin, Authentication, ClientCertificate, ClientsEndpoint, Deadlines, Endpoint, HostPort,
-    KafkaError, Outcome, Purpose, QuotaChange, QuotaKeyChange, ScramAlteration, ScramChange, TlsSettings,
-    needed_rights,
+    KafkaError, LoginOutcome, LoginTarget, Logins, Outcome, Peek, Purpose, QuotaChange, QuotaKeyChange,
+    ScramAlteration, ScramChange, TlsSettings, needed_rights,
 };
 use kastellan::names::{AclRule, BrokerId, Mechanism, Operation, Principal, UserName};
 use kastellan::secret::Secret;
@@ -288,4 +288,32 @@ fn a_broker_that_is_down_is_left_out_and_a_written_request_is_not_repeated() {
         admin.refresh().await.unwrap();
         assert_eq!(admin.alter_scram(vec![deletion]).await, [(0, Outcome::AlreadySo)]);
     });
+}
+
+#[test]
+fn a_mechanism_that_a_listener_lacks_counts_once() {
+    let cluster = ClusterBuilder::new(KafkaVersion::V3_9_2)
+        .client_mechanisms(&[Mechanism::ScramSha512])
+        .property("connections.max.reauth.ms", "5000")
+        .start()
+        .unwrap();
+    let before = cluster.failed_authentications();
+    let clients = endpoint(&cluster, Listener::ClientsTls, Authentication::None);
+    let clients = ClientsEndpoint { bootstrap: clients.bootstrap, tls: clients.tls, client_id: clients.client_id };
+    run(async {
+        let admin = connect(endpoint(&cluster, Listener::AdminTls, scram(&cluster.kastellan))).await.unwrap();
+        let id = admin.cluster().id.clone();
+        let logins = Logins::discover(clients, Mechanism::ALL.into(), id, Deadlines::default()).await.unwrap();
+        let user = UserName::parse("kastellan").unwrap();
+        let peeks = vec![(LoginTarget::Bootstrap, &user, Mechanism::ScramSha256); 50];
+        for peek in logins.peek_many(&peeks).await {
+            assert!(matches!(peek, Peek::Failed(LoginOutcome::MechanismNotOffered { .. })), "{peek:?}");
+        }
+        let peek = logins.peek(LoginTarget::Bootstrap, &user, Mechanism::ScramSha512).await;
+        assert!(matches!(peek, Peek::Credential { .. }), "{peek:?}");
+        // Its sessions end after five seconds, so that ours is given up after four.
+        tokio::time::sleep(Duration::from_millis(4_500)).await;
+        assert!(!admin.list_acls(AclScope::All).await.unwrap().rules.is_empty());
+    });
+    assert_eq!(cluster.failed_authentications(), before + 1);
 }
