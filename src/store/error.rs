@@ -115,6 +115,12 @@ pub enum StoreError {
         /// The identity file.
         identity: PathBuf,
     },
+    /// A path begins with `~/` and nobody said what that is.
+    #[error("there is no home folder for `{path}`")]
+    NoHome {
+        /// The path as it was written.
+        path: String,
+    },
     /// A configured recipient is no X25519 recipient of age.
     #[error("`{recipient}` is not an age recipient")]
     Recipient {
@@ -188,6 +194,7 @@ impl StoreError {
             | Self::IdentityWrong { .. }
             | Self::IdentityNotRecipient { .. }
             | Self::IdentityExists { .. }
+            | Self::NoHome { .. }
             | Self::Recipient { .. }
             | Self::OutsideInputs { .. }
             | Self::ReservedNamespace { .. }
@@ -217,7 +224,7 @@ impl StoreError {
                 Some("make sure that no other copy is written to any more, then use `--take-over-store`".into())
             }
             Self::IdentityMissing { .. } => {
-                Some("put the identity that the store was made with there, or set `identityFile`".into())
+                Some("put the identity that the store was made with there, or set `identityFile`; `kastellan init` makes one for a new store".into())
             }
             Self::IdentityMalformed { .. } => {
                 Some("it needs lines that begin with `AGE-SECRET-KEY-1`, as `age-keygen` writes them".into())
@@ -229,6 +236,7 @@ impl StoreError {
                 Some("add the identity's own public key to `recipients`; otherwise nothing written could be read back".into())
             }
             Self::IdentityExists { .. } => Some("use it as it is, or choose another `identityFile`".into()),
+            Self::NoHome { .. } => Some("set `HOME`, or write an absolute path".into()),
             Self::Recipient { .. } => Some("a recipient looks like `age1…`; `age-keygen -y IDENTITY` prints it".into()),
             Self::OutsideInputs { .. } => Some("add its folder to `inputs` of the CredentialStore".into()),
             Self::ReservedNamespace { .. } => Some("choose another namespace".into()),

@@ -27,7 +27,7 @@ pub use registry::{Backend, MachineState, StoreSettings, open_for_reading, open_
 fn payload_error(place: impl std::fmt::Display, error: payload::PayloadError) -> StoreError {
     use payload::PayloadError;
     match error {
-        PayloadError::NotFields | PayloadError::Field(_) | PayloadError::Misfiled(_) => {
+        PayloadError::NotFields | PayloadError::Field(_) | PayloadError::Misfiled { .. } => {
             StoreError::damaged(place, error.to_string())
         }
         PayloadError::NewerSchema(schema) => {

@@ -29,8 +29,13 @@ pub enum PayloadError {
     #[error("schema {0} is newer than this program")]
     NewerSchema(u64),
     /// It is somebody else's document.
-    #[error("it belongs to `{0}`")]
-    Misfiled(String),
+    #[error("it belongs to generation {generation} of `{user}`")]
+    Misfiled {
+        /// Whose it says it is.
+        user: String,
+        /// The number it says it has.
+        generation: Generation,
+    },
     /// The password is not UTF-8.
     #[error("the password is not UTF-8 text")]
     NotText,
@@ -66,7 +71,7 @@ pub fn decode_material(user: &NamespacedName, wanted: Generation, bytes: &[u8]) 
     let owner = required(&fields, "user")?;
     let generation = Generation(parsed(&fields, "generation")?);
     if owner != user.to_string() || generation != wanted {
-        return Err(PayloadError::Misfiled(format!("{owner} generation {generation}")));
+        return Err(PayloadError::Misfiled { user: owner.to_owned(), generation });
     }
     let iterations: u32 = parsed(&fields, "iterations")?;
     let keys = ScramKeys {

@@ -1,12 +1,14 @@
 //! The one place that names every kind of store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
 use super::age::{AgeReader, AgeSettings, AgeStore};
 use super::{MemoryStore, Store, StoreError, StoreReader};
+use crate::names::StoreName;
+use crate::spec::{CredentialStoreSpec, FilePath, StoreBackend};
 
 /// The kinds of store there are. The conformance suite runs for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +31,27 @@ pub enum StoreSettings {
     Age(AgeSettings),
     /// A store in memory that exists already; what is opened shares its contents.
     Memory(MemoryStore),
+}
+
+impl StoreSettings {
+    /// The settings of a `CredentialStore`. `home` is what `~/` stands for.
+    ///
+    /// # Errors
+    /// [`StoreError::NoHome`]: a path begins with `~/` and there is no home.
+    pub fn of_document(name: &StoreName, spec: &CredentialStoreSpec, home: Option<&Path>) -> Result<Self, StoreError> {
+        let resolve = |path: &FilePath| {
+            path.resolve(home).ok_or_else(|| StoreError::NoHome { path: path.as_written().to_owned() })
+        };
+        match &spec.backend {
+            StoreBackend::Age(age) => Ok(Self::Age(AgeSettings {
+                name: name.clone(),
+                directory: resolve(&age.directory)?,
+                identity_file: resolve(&age.identity_file)?,
+                recipients: age.recipients.clone(),
+                inputs: spec.inputs.iter().map(ToString::to_string).collect(),
+            })),
+        }
+    }
 }
 
 /// What a machine knows of the stores bound to it, outside of the stores themselves (R10).
