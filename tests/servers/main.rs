@@ -5,6 +5,7 @@ mod kafka_conformance;
 #[path = "../stack/mod.rs"]
 mod stack;
 
+mod age_program;
 mod delivered_files;
 mod kafka_client;
 mod kafka_stack;

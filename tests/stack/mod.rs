@@ -14,6 +14,7 @@
 //! A binary takes it in at its root, as `stack`: `#[path = "…/stack/mod.rs"] mod stack;`. `tests/servers` uses all of it, so
 //! that what nobody needs is found; others say `#[expect(dead_code, reason = "…")]` there.
 
+pub mod age;
 pub mod certificates;
 pub mod kafka;
 pub mod ports;

@@ -13,7 +13,7 @@ use crate::store::StoreError;
 
 /// The exclusive lock of a writer. The system takes it back when the process ends, however that happens.
 #[derive(Debug)]
-pub struct WriterLock(#[expect(dead_code, reason = "held, not used: closing the file gives the lock back")] File);
+pub struct WriterLock(File);
 
 /// A process id has at most ten digits; nothing else is ever written to the lock file.
 const LOCK_BYTES_MAX: u64 = 16;
@@ -44,6 +44,14 @@ impl WriterLock {
             .and_then(|()| write!(file, "{}", std::process::id()))
             .map_err(|source| StoreError::io("write", &path, source))?;
         Ok(Self(file))
+    }
+}
+
+impl Drop for WriterLock {
+    /// Gives the lock back at once. Closing the file alone would wait for a program that this process is just starting,
+    /// which shares the open file until it has started.
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
 

@@ -1,0 +1,27 @@
+//! The `age` program: the one on `PATH`, else built by Go.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::StackError;
+use super::programs::{cache_folder, run};
+
+const VERSION: &str = "v1.2.1";
+
+/// The program; `None` where it is neither installed nor can be built, because there is no Go.
+pub fn age() -> Result<Option<PathBuf>, StackError> {
+    let built = cache_folder().join(format!("age-{VERSION}/age"));
+    let found = on_path("age").or_else(|| built.is_file().then(|| built.clone()));
+    if found.is_some() {
+        return Ok(found);
+    }
+    let Some(go) = on_path("go") else { return Ok(None) };
+    let folder = built.parent().expect("a file in a folder");
+    run(Command::new(go).args(["install", &format!("filippo.io/age/cmd/age@{VERSION}")]).env("GOBIN", folder))?;
+    Ok(Some(built))
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
+}
