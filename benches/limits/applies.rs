@@ -1,0 +1,116 @@
+//! First apply of many users on three real brokers against its floor, and the second apply, which has nothing to do.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Outcome;
+use super::process::{self, Ran};
+use super::report::{Report, say};
+use super::stack::{Cluster, ClusterBuilder, KafkaVersion, Listener};
+use super::{documents, floor};
+
+/// Users, unless the environment says otherwise.
+const USERS: usize = 10_000;
+
+pub fn measure(report: &mut Report) -> Outcome<()> {
+    let users = match std::env::var("KASTELLAN_BENCH_USERS") {
+        Ok(text) => text.parse()?,
+        Err(_) => USERS,
+    };
+    say(&format!("first apply of {users} users with {} ACLs each, three brokers …", documents::ACLS_PER_USER));
+    let folder = tempfile::tempdir()?;
+    let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).nodes(3).start()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // A first pass over everything small warms the brokers, so that the floor does not pay for their compilation alone.
+    runtime.block_on(floor::measure(&mut Report::default(), &cluster, &folder.path().join("warm"), 500))?;
+    let floor = runtime.block_on(floor::measure(report, &cluster, folder.path(), users))?;
+    report.note(format!("floor, {users} users: sum"), floor, "s");
+
+    let bench = Bench { cluster: &cluster, folder: folder.path().to_owned() };
+    bench.prepare(users)?;
+    let first = bench.apply()?;
+    assert_eq!(first.status, 0, "the first apply failed:\n{}", first.stdout);
+    let effects = effects_of(&first)?;
+    say(&format!("  first apply: {:.2} s", first.seconds));
+    report.note(format!("first apply, {users} users"), first.seconds, "s");
+    report.bound("first apply / floor", first.seconds / floor, "×", 1.3);
+    report.note("first apply: peak memory", first.peak_mib, "MiB");
+    let per_user = |names: &[&str]| {
+        let sum =
+            effects.iter().filter(|(name, _)| names.contains(&name.as_str())).map(|(_, count)| count).sum::<usize>();
+        sum as f64 / users as f64
+    };
+    report.note("first apply: record writes per user", per_user(&["record-prepared", "record-idle"]), "");
+    report.note("first apply: material and credential writes per user", per_user(&["material", "document"]), "");
+
+    let before = snapshot(&bench.folder.join("store"))?;
+    let second = bench.apply()?;
+    assert_eq!(second.status, 0, "the second apply failed:\n{}", second.stdout);
+    let changed = snapshot(&bench.folder.join("store"))? != before;
+    say(&format!("  second apply: {:.2} s", second.seconds));
+    report.note("second apply, nothing to do", second.seconds, "s");
+    report.bound("second apply / first apply", second.seconds / first.seconds, "×", 0.1);
+    report.note("second apply: peak memory", second.peak_mib, "MiB");
+    report.bound("second apply: files of the store that changed (0 or 1: any)", f64::from(u8::from(changed)), "", 0.0);
+    report.bound("second apply: effects executed", effects_of(&second)?.values().sum::<usize>() as f64, "", 0.0);
+    Ok(())
+}
+
+struct Bench<'a> {
+    cluster: &'a Cluster,
+    folder: PathBuf,
+}
+
+impl Bench<'_> {
+    fn kastellan(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kastellan"));
+        command
+            .env_clear()
+            .env("HOME", &self.folder)
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("KAFKA_ADMIN_PASSWORD", self.cluster.kastellan.password_text());
+        command
+    }
+
+    /// An identity and a store by `init`, and the documents.
+    fn prepare(&self, users: usize) -> Outcome<()> {
+        let mut init = self.kastellan();
+        init.arg("init").arg(self.folder.join("unused"));
+        init.arg("--store").arg(self.folder.join("store")).arg("--identity").arg(self.folder.join("identity.txt"));
+        let ran = process::run(&mut init)?;
+        assert_eq!(ran.status, 0, "init failed");
+        let (admin, clients) = (self.cluster.bootstrap(Listener::Admin), self.cluster.bootstrap(Listener::Clients));
+        documents::write(&self.folder.join("documents"), users, &admin, &clients)?;
+        Ok(())
+    }
+
+    fn apply(&self) -> Outcome<Ran> {
+        let mut apply = self.kastellan();
+        apply.args(["apply", "--auto-approve", "-o", "json", "-f"]).arg(self.folder.join("documents"));
+        process::run(&mut apply)
+    }
+}
+
+fn effects_of(ran: &Ran) -> Outcome<BTreeMap<String, usize>> {
+    let view: serde_json::Value = serde_json::from_str(&ran.stdout)?;
+    Ok(serde_json::from_value(view["effects"].clone())?)
+}
+
+/// Every file below a folder with its size and modification time; the lock file is written by opening.
+fn snapshot(folder: &Path) -> Outcome<BTreeMap<PathBuf, (u64, std::time::SystemTime)>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else if entry.file_name() != "lock" {
+                files.insert(entry.path(), (metadata.len(), metadata.modified()?));
+            }
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,40 @@
+//! Documents of many users.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// ACLs of each user.
+pub const ACLS_PER_USER: usize = 5;
+
+/// One user's document: five ACLs, no delivery.
+pub fn user_document(name: &str) -> String {
+    format!(
+        "apiVersion: kastellan.io/v1alpha1\nkind: KafkaUser\nmetadata: {{name: {name}, namespace: bench}}\nspec:\n  \
+         clusters: [bench]\n  authentication: {{type: scram}}\n  authorization:\n    acls:\n      \
+         - {{resource: {{type: topic, name: {name}., patternType: prefix}}, operations: [Read, Write, Describe]}}\n      \
+         - {{resource: {{type: group, name: {name}}}, operations: [Read, Describe]}}\n"
+    )
+}
+
+/// Documents of `users` users, some thousands a file, beside a store and a cluster.
+pub fn write(folder: &Path, users: usize, admin: &str, clients: &str) -> std::io::Result<()> {
+    let head = format!(
+        "apiVersion: kastellan.io/v1alpha1\nkind: CredentialStore\nmetadata: {{name: local}}\nspec:\n  \
+         age: {{directory: ../store, identityFile: ../identity.txt}}\n---\n\
+         apiVersion: kastellan.io/v1alpha1\nkind: KafkaCluster\nmetadata: {{name: bench}}\nspec:\n  \
+         bootstrapServers: \"{admin}\"\n  admin: {{authentication: {{type: scram-sha-512, username: kastellan, \
+         password: {{valueFrom: {{env: KAFKA_ADMIN_PASSWORD}}}}}}}}\n  clients: {{bootstrapServers: \"{clients}\", \
+         mechanisms: [scram-sha-512, scram-sha-256]}}\n"
+    );
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join("head.yaml"), head)?;
+    let names = (0..users).map(|index| format!("user-{index:06}")).collect::<Vec<_>>();
+    for (file, names) in names.chunks(2_000).enumerate() {
+        let mut text = String::new();
+        for name in names {
+            let _ = write!(text, "---\n{}", user_document(name));
+        }
+        std::fs::write(folder.join(format!("users-{file:03}.yaml")), text)?;
+    }
+    Ok(())
+}
