@@ -6,8 +6,7 @@ use super::arguments::{PlainFormat, VerifyArguments};
 use super::{documents, output, passes, surroundings, users};
 use crate::credential::Seen;
 use crate::diagnostic::ExitStatus;
-use crate::engine::{Mode, Verified, second_opinions, verify};
-use crate::names::NamespacedName;
+use crate::engine::{Mode, SecondOpinions, Verified, second_opinions, verify};
 use crate::state::{Selection, resolve};
 use crate::view::{VerifyView, verify_text};
 
@@ -64,9 +63,7 @@ struct VerifyList<'a> {
     credentials: &'a [VerifyView],
 }
 
-type Second = BTreeMap<(NamespacedName, crate::names::ClusterName), Result<String, String>>;
-
-fn draw(verified: Verified, second: &Second) -> VerifyView {
+fn draw(verified: Verified, second: &SecondOpinions) -> VerifyView {
     let opinion = second.get(&(verified.user.clone(), verified.cluster.clone()));
     let failure = verified
         .failure

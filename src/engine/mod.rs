@@ -28,5 +28,5 @@ pub use connect::{ClusterLink, ConnectError, Links, Mode, StoreLink, Surrounding
 pub use execute::{Executed, Failed, Finished, Limits, execute};
 pub use observe::{list_records, observe};
 pub use run::{Event, Events};
-pub use second_opinion::second_opinions;
+pub use second_opinion::{SecondOpinions, second_opinions};
 pub use verify::{Verified, verify};
