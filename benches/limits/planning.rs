@@ -71,7 +71,7 @@ pub fn measure_here() -> Outcome<bool> {
 /// Reads the documents in parts, as if they were files, and resolves them.
 fn read_documents() -> Outcome<Desired> {
     let head = "apiVersion: kastellan.io/v1alpha1\nkind: CredentialStore\nmetadata: {name: local}\nspec: {age: {directory: s}}\n---\n\
-        apiVersion: kastellan.io/v1alpha1\nkind: KafkaCluster\nmetadata: {name: bench}\nspec:\n  bootstrapServers: localhost:1\n  \
+        apiVersion: kastellan.io/v1alpha1\nkind: KafkaCluster\nmetadata: {name: bench}\nspec:\n  bootstrapServers: localhost:1\n  admin: {fence: 60s}\n  \
         clients: {bootstrapServers: \"localhost:2\", mechanisms: [scram-sha-512, scram-sha-256]}\n";
     let source =
         |name: String, text: String| SourceText { file: Arc::new(PathBuf::from(name)), bytes: text.into_bytes() };
@@ -81,7 +81,7 @@ fn read_documents() -> Outcome<Desired> {
             (0..2_000).map(|index| format!("---\n{}", user_document(&format!("user-{:06}", part * 2_000 + index))));
         sources.push(source(format!("users-{part}.yaml"), documents.collect()));
     }
-    let (documents, _) = spec::read(&sources)?;
+    let (documents, _) = spec::read(&sources).map_err(|findings| findings.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     drop(sources);
     Ok(resolve(&documents, &Selection::default(), &BTreeMap::new()))
 }
