@@ -81,7 +81,8 @@ fn read_documents() -> Outcome<Desired> {
             (0..2_000).map(|index| format!("---\n{}", user_document(&format!("user-{:06}", part * 2_000 + index))));
         sources.push(source(format!("users-{part}.yaml"), documents.collect()));
     }
-    let (documents, _) = spec::read(&sources).map_err(|findings| findings.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let (documents, _) = spec::read(&sources)
+        .map_err(|findings| findings.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     drop(sources);
     Ok(resolve(&documents, &Selection::default(), &BTreeMap::new()))
 }
@@ -105,7 +106,7 @@ fn observe(desired: &Desired) -> Observed {
         let username = wanted.wanted.username.clone();
         acls.insert(username.clone(), wanted.rules.as_ref().map(|rules| rules.to_vec()).unwrap_or_default());
         let slot = SlotSeen { iterations: 4096, salt: Some(salt.clone()) };
-        seen.slots.insert(username.clone(), Seen::Known(BTreeMap::from([(Mechanism::ScramSha512, slot)])));
+        seen.slots.insert(username.clone(), Seen::Known([(Mechanism::ScramSha512, slot)].into()));
         let version = Version(format!("{index}"));
         let mut record = blank_record(user, username.as_str());
         record.clusters.insert(cluster.clone(), id.clone());
@@ -115,7 +116,7 @@ fn observe(desired: &Desired) -> Observed {
         }
         let record = Versioned { value: record, version: version.clone() };
         let store = StoreName::parse("local").expect("a plain word");
-        observed.records.insert(user.clone(), Seen::Known(RecordObserved { store, record, also_in: None }));
+        observed.records.insert(user.clone(), Seen::Known(Box::new(RecordObserved { store, record, also_in: None })));
         observed.documents.insert(user.clone(), Seen::Known(Some(version)));
     }
     seen.acls = Seen::Known(acls);
@@ -131,7 +132,7 @@ pub fn blank_record(user: &NamespacedName, username: &str) -> Record {
         scope: Scope::default(),
         username: UserName::parse(username).expect("a plain word"),
         authentication: Authentication::Scram,
-        clusters: BTreeMap::new(),
+        clusters: Default::default(),
         phase: Phase::Idle,
         generation: Generation(1),
         allotted: Generation(1),

@@ -190,6 +190,15 @@ pub enum Blocked {
     Claimed(Arc<str>),
     /// A given password is not there.
     NoGivenPassword(String),
+    /// A delivery would not be written.
+    Delivery {
+        /// Which.
+        name: DeliveryName,
+        /// What stands in the way.
+        why: Arc<str>,
+        /// What to do about it.
+        hint: Option<Arc<str>>,
+    },
     /// The record is in a phase that this version does not drive.
     UnderWay(Phase),
 }
@@ -210,6 +219,7 @@ impl std::fmt::Display for Blocked {
             Self::OtherScope(scope) => write!(f, "its record belongs to scope `{scope}`"),
             Self::Claimed(by) => write!(f, "the user name is claimed by {by}"),
             Self::NoGivenPassword(path) => write!(f, "the store holds no password at `{path}`"),
+            Self::Delivery { name, why, .. } => write!(f, "delivery `{name}`: {why}"),
             Self::UnderWay(phase) => write!(f, "its record is in phase {phase}, which this version cannot drive"),
         }
     }
@@ -225,6 +235,7 @@ impl Blocked {
             Self::OtherScope(_) => "other-scope",
             Self::Claimed(_) => "claimed",
             Self::NoGivenPassword(_) => "no-given-password",
+            Self::Delivery { .. } => "delivery",
             Self::UnderWay(_) => "under-way",
         }
     }
@@ -244,6 +255,7 @@ impl Blocked {
             Self::OtherScope(_) => "pass the `--scope` it belongs to, or remove the document there first",
             Self::NoGivenPassword(_) => "write it with `kastellan store put`",
             Self::NeedsRotation(Change::Moved(_)) => "keep the old name for now",
+            Self::Delivery { hint, .. } => return hint.as_ref().map(ToString::to_string),
             Self::NeedsRotation(_) | Self::Claimed(_) | Self::UnderWay(_) => return None,
         };
         Some(text.to_owned())
@@ -358,6 +370,22 @@ fn list_unreachable(clusters: &[ClusterName], facts: &Facts, decision: &mut Deci
     }
 }
 
+/// Notes every delivery that cannot be written.
+fn list_unwritable(facts: &Facts, decision: &mut Decision) {
+    for (name, state) in &facts.deliveries {
+        match state {
+            DeliveryState::InStep | DeliveryState::Pending(_) | DeliveryState::Surplus => {}
+            DeliveryState::Refused { why, hint } => {
+                decision.blocked.push(Blocked::Delivery { name: name.clone(), why: why.clone(), hint: hint.clone() })
+            }
+            DeliveryState::Unknown(why) => {
+                let why = format!("delivery `{name}`: {why}").into();
+                decision.waiting.push(Waiting { cluster: None, why });
+            }
+        }
+    }
+}
+
 /// What exists in Kafka under the name and is not ours; the clusters where that could not be seen are noted.
 fn list_foreign<'a>(
     tombstone: Option<&Record>,
@@ -412,7 +440,9 @@ fn decide_provision(
         decision.blocked.push(Blocked::Unowned { cluster: first.0.clone(), found: first.1 });
         return;
     }
-    if !decision.waiting.is_empty() {
+    // A credential that could not be delivered is of no use to anybody; before there is one nothing is lost by waiting.
+    list_unwritable(facts, decision);
+    if !decision.waiting.is_empty() || !decision.blocked.is_empty() {
         return;
     }
     match &wanted.authentication {
@@ -508,15 +538,13 @@ fn decide_maintenance(record: &Record, wanted: &Wanted, facts: &Facts, decision:
             Seen::Known(version) => todo.republish = document_differs(record, version.as_ref()),
             Seen::Unknown(why) => decision.waiting.push(Waiting { cluster: None, why: why.clone() }),
         }
+        list_unwritable(facts, decision);
         for (name, state) in &facts.deliveries {
             match state {
                 DeliveryState::InStep => {}
                 DeliveryState::Pending(why) => drop(todo.deliver.insert(name.clone(), why.clone())),
                 DeliveryState::Surplus => drop(todo.recall.insert(name.clone())),
-                DeliveryState::Unknown(why) => {
-                    let why = format!("delivery `{name}`: {why}").into();
-                    decision.waiting.push(Waiting { cluster: None, why });
-                }
+                DeliveryState::Refused { .. } | DeliveryState::Unknown(_) => {}
             }
         }
     }

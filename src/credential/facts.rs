@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{DeletionPolicy, Record, Version};
-use crate::names::{ClusterId, ClusterName, DeliveryName, Mechanism, Scope, UserName};
+use crate::names::{ClusterId, ClusterName, DeliveryName, Mechanism, Scope, SmallMap, UserName};
 use crate::secret::{Iterations, PasswordLength, Salt};
 
 /// Something that was looked for: known, or unknown with the reason. Unknown is never taken for absent.
@@ -41,7 +41,7 @@ pub struct SlotSeen {
 }
 
 /// The credentials that one cluster holds for one user name; empty when it has none.
-pub type Slots = BTreeMap<Mechanism, SlotSeen>;
+pub type Slots = SmallMap<Mechanism, SlotSeen>;
 
 /// What is left to do about a principal's ACLs and quotas on one cluster.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,6 +74,13 @@ pub enum DeliveryState {
     Pending(Arc<str>),
     /// It was written once and is not declared any more.
     Surplus,
+    /// It would not be written, and why.
+    Refused {
+        /// What stands in the way.
+        why: Arc<str>,
+        /// What to do about it.
+        hint: Option<Arc<str>>,
+    },
     /// It cannot be seen from here, and why; left alone.
     Unknown(Arc<str>),
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Permit, Phase, Version};
 use crate::names::{
-    ClusterId, ClusterName, DeliveryName, Generation, Mechanism, NamespacedName, RotationId, Scope, UserName,
+    ClusterId, ClusterName, DeliveryName, Generation, Mechanism, NamespacedName, RotationId, Scope, SmallMap, UserName,
 };
 use crate::secret::Salt;
 pub use crate::spec::DeletionPolicy;
@@ -29,7 +29,7 @@ pub struct Record {
     /// Who authenticates the user.
     pub authentication: Authentication,
     /// Where the user lives, with the id each cluster had when it was claimed.
-    pub clusters: BTreeMap<ClusterName, ClusterId>,
+    pub clusters: SmallMap<ClusterName, ClusterId>,
     /// Where the machine stands.
     pub phase: Phase,
     /// The newest published generation; 0 before the first.

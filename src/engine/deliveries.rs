@@ -8,7 +8,7 @@ use super::connect::Links;
 use super::run::{Failure, Job, Performed};
 use super::store_effects::{live_credential, load_material};
 use crate::credential::{DeliveryRecord, DeliveryState, Effect, Outcome, Record, Seen};
-use crate::deliver::{DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal};
+use crate::deliver::{Deliveries, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal};
 use crate::diagnostic::{Chain, Disposition};
 use crate::names::{DeliveryName, NamespacedName};
 use crate::state::{Desired, DesiredDelivery, Observed};
@@ -72,9 +72,8 @@ fn state_of(fact: DeliveryFact) -> DeliveryState {
     match fact {
         DeliveryFact::InStep => DeliveryState::InStep,
         DeliveryFact::Missing | DeliveryFact::Touched | DeliveryFact::Outdated => DeliveryState::Pending(why),
-        DeliveryFact::OtherMachine { .. } | DeliveryFact::Blocked(_) | DeliveryFact::Unknown(_) => {
-            DeliveryState::Unknown(why)
-        }
+        DeliveryFact::Blocked(error) => DeliveryState::Refused { why, hint: error.hint().map(Into::into) },
+        DeliveryFact::OtherMachine { .. } | DeliveryFact::Unknown(_) => DeliveryState::Unknown(why),
     }
 }
 
@@ -139,21 +138,36 @@ pub(super) async fn deliver<'a>(links: &'a Links, desired: &'a Desired, jobs: Ve
         }
     }
     let deliveries = links.deliveries.clone();
-    let shipped = blocking(move || {
-        let grouped = group(&shipments, |shipment| deliveries.of_target(&shipment.request.target).kind());
-        let mut shipped = Vec::with_capacity(shipments.len());
-        for (kind, positions) in grouped {
-            let Some(delivery) = deliveries.of_kind(kind) else { continue };
-            let due = positions.iter().map(|&position| shipments[position].clone()).collect::<Vec<_>>();
-            shipped.extend(positions.into_iter().zip(delivery.deliver(&due)));
-        }
-        shipped
-    });
-    for (index, result) in shipped.await {
+    for (index, result) in blocking(move || ship(&deliveries, &shipments)).await {
         let (position, name) = &owners[index];
         note(&mut performed[*position], DELIVER, name, result.map(|record| Outcome::Delivered(name.clone(), record)));
     }
     performed
+}
+
+/// Ships everything; what a delivery was written to before, under another path, is withdrawn once the new one is there.
+fn ship(
+    deliveries: &Deliveries,
+    shipments: &[Shipment],
+) -> Vec<(usize, Result<DeliveryRecord, crate::deliver::DeliveryError>)> {
+    let mut shipped = Vec::with_capacity(shipments.len());
+    for (kind, positions) in group(shipments, |shipment| deliveries.of_target(&shipment.request.target).kind()) {
+        let Some(delivery) = deliveries.of_kind(kind) else { continue };
+        let due = positions.iter().map(|&position| shipments[position].clone()).collect::<Vec<_>>();
+        for (shipment, (position, written)) in due.iter().zip(positions.into_iter().zip(delivery.deliver(&due))) {
+            let left = written.as_ref().ok().and_then(|written| {
+                let recorded = shipment.request.recorded.clone()?;
+                (recorded.kind == kind && recorded.target != written.target).then_some(recorded)
+            });
+            let gone = left.map_or(Ok(()), |recorded| {
+                let newest = shipment.credential.generation;
+                let withdrawal = Withdrawal { user: shipment.request.user.clone(), newest, recorded };
+                delivery.withdraw(&[withdrawal]).pop().unwrap_or(Ok(()))
+            });
+            shipped.push((position, gone.and(written)));
+        }
+    }
+    shipped
 }
 
 fn note(

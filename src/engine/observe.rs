@@ -33,7 +33,7 @@ pub async fn observe(links: &Links, desired: &Desired) -> Observed {
 }
 
 /// The records of all stores, by user; a damaged one is unknown. Stores that cannot be listed are left out.
-pub async fn list_records(links: &Links) -> BTreeMap<NamespacedName, Seen<RecordObserved>> {
+pub async fn list_records(links: &Links) -> BTreeMap<NamespacedName, Seen<Box<RecordObserved>>> {
     observe_records(links).await.records
 }
 
@@ -65,7 +65,7 @@ async fn list_stores(links: &Links) -> Vec<(StoreName, Listed)> {
 fn note_records(store: &StoreName, listed: Vec<crate::store::ListedRecord>, observed: &mut Observed) {
     for (user, record) in listed {
         let seen = match record {
-            Ok(record) => Seen::Known(RecordObserved { store: store.clone(), record, also_in: None }),
+            Ok(record) => Seen::Known(Box::new(RecordObserved { store: store.clone(), record, also_in: None })),
             Err(error) => Seen::unknown(Chain(&error)),
         };
         match observed.records.get_mut(&user) {

@@ -9,6 +9,7 @@ mod clock;
 mod kafka;
 mod quota;
 mod resource;
+mod small_map;
 
 pub use acl::{AclRule, Operation, PatternType, Permission, Resource, ResourceType};
 pub use address::HostPort;
@@ -16,6 +17,7 @@ pub use clock::{BootInstant, Now};
 pub use kafka::{BrokerId, ClusterId, Mechanism, Principal, UnknownMechanism, UserName};
 pub use quota::UserQuotas;
 pub use resource::{ClusterName, DeliveryName, Generation, NamespacedName, RotationId, Scope, Segment, StoreName};
+pub use small_map::SmallMap;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use crate::names::{
 #[derive(Debug, Default)]
 pub struct Observed {
     /// Every record of every store; a damaged one is unknown.
-    pub records: BTreeMap<NamespacedName, Seen<RecordObserved>>,
+    pub records: BTreeMap<NamespacedName, Seen<Box<RecordObserved>>>,
     /// Stores that could not be listed, and why: nothing is known of any of their records.
     pub stores_unknown: BTreeMap<StoreName, std::sync::Arc<str>>,
     /// Clusters.

@@ -61,7 +61,7 @@ pub struct DeliveryView {
     /// Where it is, as far as it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// `inStep`, `pending`, `surplus` or `unknown`.
+    /// `inStep`, `pending`, `refused`, `surplus` or `unknown`.
     pub state: &'static str,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,6 +103,7 @@ impl UserStatus {
             DeliveryState::InStep => ("inStep", None),
             DeliveryState::Pending(why) => ("pending", Some(why.to_string())),
             DeliveryState::Surplus => ("surplus", Some("not declared any more".to_owned())),
+            DeliveryState::Refused { why, .. } => ("refused", Some(why.to_string())),
             DeliveryState::Unknown(why) => ("unknown", Some(why.to_string())),
         };
         match self.deliveries.iter_mut().find(|delivery| delivery.name == name) {

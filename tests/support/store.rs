@@ -140,7 +140,7 @@ pub fn record(user: &NamespacedName) -> Record {
         scope: Scope::default(),
         username: UserName::parse("payments").unwrap(),
         authentication: Authentication::Scram,
-        clusters: BTreeMap::new(),
+        clusters: Default::default(),
         phase: Phase::Idle,
         generation: Generation(1),
         allotted: Generation(1),
