@@ -2,6 +2,7 @@
 
 mod architecture;
 mod documents;
+mod engine;
 mod kafka_client;
 mod renderings;
 mod schemas;

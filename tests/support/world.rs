@@ -1,0 +1,138 @@
+//! A whole Kastellan in one process: the real engine over the in-process cluster and a store in memory.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kastellan::credential::Seen;
+use kastellan::deliver::Deliveries;
+use kastellan::engine::{
+    ClusterLink, Event, Events, Executed, Limits, Links, StoreLink, Surroundings, execute, observe,
+};
+use kastellan::kafka::{Admin, Deadlines, Logins};
+use kastellan::names::{ClusterName, Mechanism, StoreName};
+use kastellan::plan::{Options, Plan, plan};
+use kastellan::spec::{self, SourceText};
+use kastellan::state::{Desired, Selection, resolve};
+use kastellan::store::MemoryStore;
+use kastellan::view::PlanView;
+
+use super::broker::{InProcessCluster, Settings};
+
+/// One cluster, one store, and passes over them.
+pub struct World {
+    pub cluster: InProcessCluster,
+    pub store: MemoryStore,
+}
+
+/// A pass that was planned and not executed yet.
+pub struct Planned {
+    pub links: Links,
+    pub desired: Desired,
+    pub plan: Plan,
+    pub view: PlanView,
+}
+
+/// Nobody watches.
+pub struct Silence;
+
+impl Events for Silence {
+    fn note(&self, _: Event) {}
+}
+
+/// The head of every set of documents here: the store `memory` and the cluster `kafka`, with a short fence.
+const HEAD: &str = "apiVersion: kastellan.io/v1alpha1\nkind: CredentialStore\nmetadata: {name: memory}\n\
+    spec: {age: {directory: unused, inputs: [imports/]}}\n---\n\
+    apiVersion: kastellan.io/v1alpha1\nkind: KafkaCluster\nmetadata: {name: kafka}\nspec:\n  \
+    bootstrapServers: localhost:9092\n  admin: {fence: 2s}\n  \
+    clients: {bootstrapServers: \"localhost:9093\", mechanisms: [scram-sha-512, scram-sha-256]}\n";
+
+/// Reads documents beside the head.
+pub fn documents(users: &str) -> spec::Documents {
+    let source = |name: &str, text: &str| SourceText { file: Arc::new(PathBuf::from(name)), bytes: text.into() };
+    let mut sources = vec![source("head.yaml", HEAD)];
+    if !users.trim().is_empty() {
+        sources.push(source("users.yaml", users));
+    }
+    match spec::read(&sources) {
+        Ok((documents, _)) => documents,
+        Err(findings) => panic!("{:#?}", findings.0),
+    }
+}
+
+/// A user `demo/<name>` with one ACL.
+pub fn user(name: &str) -> String {
+    user_with(name, &format!("    acls: [{{resource: {{type: topic, name: {name}}}, operations: [Read]}}]\n"))
+}
+
+/// A user `demo/<name>` with this body of `authorization`.
+pub fn user_with(name: &str, authorization: &str) -> String {
+    format!(
+        "---\napiVersion: kastellan.io/v1alpha1\nkind: KafkaUser\nmetadata: {{name: {name}, namespace: demo}}\nspec:\n  \
+         clusters: [kafka]\n  authentication: {{type: scram}}\n  authorization:\n{authorization}"
+    )
+}
+
+impl World {
+    /// Three brokers.
+    pub async fn start() -> Self {
+        Self::with(Settings { brokers: 3, ..Settings::default() }).await
+    }
+
+    pub async fn with(settings: Settings) -> Self {
+        let store = MemoryStore::new(StoreName::parse("memory").unwrap(), &["imports/".to_owned()]).unwrap();
+        Self { cluster: InProcessCluster::start(settings).await, store }
+    }
+
+    pub async fn links(&self) -> Links {
+        let deadlines = Deadlines::default();
+        let admin = Admin::connect(self.cluster.admin(), deadlines).await.unwrap();
+        let id = admin.cluster().id.clone();
+        let mechanisms = vec![Mechanism::ScramSha512, Mechanism::ScramSha256];
+        let logins = Logins::discover(self.cluster.clients(), mechanisms.clone(), id, deadlines).await.unwrap();
+        let cluster = ClusterLink { admin, logins: Some(logins), mechanisms };
+        let store = StoreLink { reader: Arc::new(self.store.clone()), store: Some(Arc::new(self.store.clone())) };
+        Links {
+            clusters: BTreeMap::from([(ClusterName::parse("kafka").unwrap(), Seen::Known(cluster))]),
+            stores: BTreeMap::from([(StoreName::parse("memory").unwrap(), Seen::Known(store))]),
+            deliveries: Arc::new(Deliveries::new("this-machine".to_owned(), None)),
+            surroundings: Surroundings {
+                home: None,
+                store_markers: PathBuf::new(),
+                search_path: Default::default(),
+                variable: Box::new(|_| None),
+            },
+            hints: BTreeMap::new(),
+        }
+    }
+
+    /// Observes and plans.
+    pub async fn plan(&self, users: &str, options: &Options) -> Planned {
+        self.plan_adopting(users, options, &[]).await
+    }
+
+    /// Observes and plans; these users may take over what exists.
+    pub async fn plan_adopting(&self, users: &str, options: &Options, adopt: &[&str]) -> Planned {
+        let links = self.links().await;
+        let adopt = adopt.iter().map(|user| user.parse().unwrap()).collect();
+        let selection = Selection { adopt, ..Selection::default() };
+        let desired = resolve(&documents(users), &selection, &BTreeMap::new());
+        let observed = observe(&links, &desired).await;
+        let plan = plan(&desired, &observed, options, jiff::Timestamp::now());
+        let view = PlanView::new(&plan, &desired, &observed, options);
+        Planned { links, desired, plan, view }
+    }
+
+    /// Plans and executes.
+    pub async fn apply(&self, users: &str, options: &Options) -> Executed {
+        self.plan(users, options).await.execute(options).await
+    }
+}
+
+impl Planned {
+    pub async fn execute(self, options: &Options) -> Executed {
+        assert!(self.plan.refusals.is_empty(), "{:?}", self.plan.refusals);
+        let limits = Limits { undo_for: options.undo_for };
+        execute(&self.links, &self.desired, self.plan, limits, &Silence).await
+    }
+}
