@@ -21,7 +21,8 @@ use crate::names::{ClusterName, Mechanism, NamespacedName, Segment, StoreName, U
 /// Checks the drafts against each other and puts them together. What is wrong is in the report; a user whose store is not
 /// known is left out.
 pub(super) fn resolve(report: &mut Report<'_>, drafts: Drafts) -> Documents {
-    let Drafts { stores, clusters, users, store_names, cluster_names, .. } = drafts;
+    let Drafts { stores, clusters, users, store_names, cluster_names, user_names, count: _ } = drafts;
+    drop(user_names);
     let store_inputs = inputs_places(&stores);
     let mut resolver = Resolver {
         report,

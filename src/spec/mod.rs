@@ -95,6 +95,7 @@ pub fn read(inputs: &[SourceText]) -> Result<(Documents, Findings), Findings> {
     if drafts.count == 0 && report.errors() == 0 {
         report.anywhere(Finding::error("no-documents", "there are no documents"));
     }
+    drop(interner);
     let documents = across::resolve(&mut report, drafts);
     let findings = report.finish();
     if findings.has_errors() { Err(findings) } else { Ok((documents, findings)) }
