@@ -21,6 +21,7 @@ use super::wire::{
     DescribedQuotas, DescribedScram, Kind, ListedAcls, RemovedAcls,
 };
 use super::{Deadlines, Endpoint, ErrorCode, KafkaError};
+use crate::diagnostic::Disposition;
 use crate::names::{BootInstant, BrokerId, HostPort};
 
 /// Most connections to one broker: a few readers, one writer, a barrier; well below any limit of a broker's own.
@@ -348,8 +349,12 @@ impl Pool {
                 Ok(answered) => refusal::<A>(answered.code),
                 Err(failed) => failed.error,
             };
-            let may_pass = last.is_about_transport()
-                || matches!(&last, KafkaError::Refused { code, .. } if code.disposition() == crate::diagnostic::Disposition::Retry);
+            let may_pass = match &last {
+                // Somebody else may answer; the same broker would only keep us waiting as long again.
+                KafkaError::Silent { .. } => target.is_none(),
+                KafkaError::Refused { code, .. } => code.disposition() == Disposition::Retry,
+                error => error.is_about_transport(),
+            };
             if !may_pass {
                 break;
             }

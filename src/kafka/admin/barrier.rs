@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, timeout};
 
 use super::super::KafkaError;
 use super::super::pool::api_versions;
@@ -32,24 +32,24 @@ impl Admin {
     }
 
     async fn barrier_on(&self, broker: BrokerId, within: Duration) -> Result<(), KafkaError> {
-        let until = Instant::now() + within;
-        let mut first = None;
-        loop {
-            let seen = self.pool.read::<ApiVersions>(Some(broker), &api_versions()).await;
-            let epoch = match seen {
-                Ok(answer) => answer.epoch,
-                Err(error) if Instant::now() >= until || !error.is_about_transport() => return Err(error),
-                Err(_) => None,
-            };
-            match (first, epoch) {
-                (Some(first), Some(now)) if now > first => return Ok(()),
-                (None, Some(now)) => first = Some(now),
-                (Some(_) | None, _) => {}
+        // What kept the broker from answering, if anything did, when the time is over.
+        let mut last = KafkaError::ImageStandsStill { broker, after: within };
+        let waiting = timeout(within, async {
+            let mut first = None;
+            loop {
+                match self.pool.read::<ApiVersions>(Some(broker), &api_versions()).await {
+                    Ok(answer) => match (first, answer.epoch) {
+                        (Some(first), Some(now)) if now > first => return Ok(()),
+                        (None, Some(now)) => first = Some(now),
+                        (Some(_) | None, _) => {}
+                    },
+                    Err(error) if error.is_about_transport() => last = error,
+                    Err(error) => return Err(error),
+                }
+                sleep(LOOK_EVERY).await;
             }
-            if Instant::now() >= until {
-                return Err(KafkaError::ImageStandsStill { broker, after: within });
-            }
-            sleep(LOOK_EVERY).await;
-        }
+        });
+        let settled = waiting.await;
+        settled.unwrap_or(Err(last))
     }
 }
