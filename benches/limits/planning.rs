@@ -100,25 +100,35 @@ fn observe(desired: &Desired) -> Observed {
         slots: BTreeMap::new(),
         super_users: Seen::Known(Default::default()),
     };
-    let mut acls = BTreeMap::new();
-    for (index, (user, wanted)) in desired.users.iter().enumerate() {
-        let salt = Salt::observed((index as u128).to_le_bytes());
-        let username = wanted.wanted.username.clone();
-        acls.insert(username.clone(), wanted.rules.as_ref().map(|rules| rules.to_vec()).unwrap_or_default());
-        let slot = SlotSeen { iterations: 4096, salt: Some(salt.clone()) };
-        seen.slots.insert(username.clone(), Seen::Known([(Mechanism::ScramSha512, slot)].into()));
-        let version = Version(format!("{index}"));
-        let mut record = blank_record(user, username.as_str());
-        record.clusters.insert(cluster.clone(), id.clone());
-        record.document = Some(version.clone());
-        if let Some(slot) = &mut record.active {
-            slot.salt = salt;
-        }
-        let record = Versioned { value: record, version: version.clone() };
-        let store = StoreName::parse("local").expect("a plain word");
-        observed.records.insert(user.clone(), Seen::Known(Box::new(RecordObserved { store, record, also_in: None })));
-        observed.documents.insert(user.clone(), Seen::Known(Some(version)));
-    }
+    let numbered = || desired.users.iter().enumerate();
+    let salt = |index: usize| Salt::observed((index as u128).to_le_bytes());
+    let version = |index: usize| Version(format!("{index:064}"));
+    let acls = numbered().map(|(_, (_, wanted))| {
+        let rules = wanted.rules.as_ref().map(|rules| rules.to_vec()).unwrap_or_default();
+        (wanted.wanted.username.clone(), rules)
+    });
+    let acls = acls.collect();
+    seen.slots = numbered()
+        .map(|(index, (_, wanted))| {
+            let slot = SlotSeen { iterations: 4096, salt: Some(salt(index)) };
+            (wanted.wanted.username.clone(), Seen::Known([(Mechanism::ScramSha512, slot)].into()))
+        })
+        .collect();
+    observed.records = numbered()
+        .map(|(index, (user, wanted))| {
+            let mut record = blank_record(user, wanted.wanted.username.as_str());
+            record.clusters.insert(cluster.clone(), id.clone());
+            record.document = Some(version(index));
+            if let Some(slot) = &mut record.active {
+                slot.salt = salt(index);
+            }
+            let record = Versioned { value: record, version: Version("2".to_owned()) };
+            let store = StoreName::parse("local").expect("a plain word");
+            (user.clone(), Seen::Known(Box::new(RecordObserved { store, record, also_in: None })))
+        })
+        .collect();
+    observed.documents =
+        numbered().map(|(index, (user, _))| (user.clone(), Seen::Known(Some(version(index))))).collect();
     seen.acls = Seen::Known(acls);
     observed.clusters.insert(cluster.clone(), Seen::Known(seen));
     observed

@@ -109,7 +109,11 @@ impl Surroundings {
         let resolved = path
             .resolve(self.home.as_deref())
             .ok_or_else(|| format!("`{path}` begins with `~/`, and there is no home directory"))?;
-        super::deliveries::absolute(&resolved).map_err(|error| format!("`{path}` has no absolute form: {error}"))
+        let absolute =
+            std::path::absolute(&resolved).map_err(|error| format!("`{path}` has no absolute form: {error}"))?;
+        // Without `..` where the folder exists already, so that people are shown a path they know.
+        let parts = absolute.parent().and_then(|parent| parent.canonicalize().ok()).zip(absolute.file_name());
+        Ok(parts.map_or_else(|| absolute.clone(), |(parent, name)| parent.join(name)))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Deliveries: how they stand, and the effects on them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::connect::Links;
@@ -232,9 +231,4 @@ fn is_known(links: &Links, recorded: &DeliveryRecord) -> bool {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("a delivery does not panic")
-}
-
-/// An absolute form of a path that need not exist yet.
-pub(super) fn absolute(path: &Path) -> std::io::Result<std::path::PathBuf> {
-    std::path::absolute(path)
 }

@@ -63,11 +63,19 @@ async fn list_stores(links: &Links) -> Vec<(StoreName, Listed)> {
 }
 
 fn note_records(store: &StoreName, listed: Vec<crate::store::ListedRecord>, observed: &mut Observed) {
-    for (user, record) in listed {
+    let seen = listed.into_iter().map(|(user, record)| {
         let seen = match record {
             Ok(record) => Seen::Known(Box::new(RecordObserved { store: store.clone(), record, also_in: None })),
             Err(error) => Seen::unknown(Chain(&error)),
         };
+        (user, seen)
+    });
+    if observed.records.is_empty() {
+        // A map that is made of a sorted whole has full nodes; one that grows has them half empty.
+        observed.records = seen.collect();
+        return;
+    }
+    for (user, seen) in seen {
         match observed.records.get_mut(&user) {
             None => drop(observed.records.insert(user, seen)),
             // A tombstone beside a live record is the trace of a move, and no second claim.
@@ -281,7 +289,12 @@ async fn observe_documents(
     for (store, users) in by_store {
         let Some(Seen::Known(link)) = links.stores.get(store) else { continue };
         let stats = link.reader.stat_credentials(&users).await;
-        documents.extend(users.into_iter().zip(stats.into_iter().map(seen_of)));
+        let stats = users.into_iter().zip(stats.into_iter().map(seen_of));
+        if documents.is_empty() {
+            documents = stats.collect();
+        } else {
+            documents.extend(stats);
+        }
     }
     documents
 }

@@ -29,7 +29,7 @@ pub struct KafkaUserSpec {
     /// How it logs in.
     pub authentication: Authentication,
     /// ACLs, sorted, one for each operation; `None` means not managed, empty means none.
-    pub authorization: Option<Vec<AclRule>>,
+    pub authorization: Option<std::sync::Arc<[AclRule]>>,
     /// Quotas; `None` means not managed, an empty one means none.
     pub quotas: Option<UserQuotas>,
     /// Where the credential is published, in the order written, names unique.
@@ -192,7 +192,7 @@ pub(super) struct UserDraft {
     pub clusters: Vec<ClusterName>,
     pub username: UserName,
     pub authentication: Authentication,
-    pub authorization: Option<Vec<AclRule>>,
+    pub authorization: Option<std::sync::Arc<[AclRule]>>,
     pub quotas: Option<UserQuotas>,
     pub deliver: Vec<DeliverySpec>,
     pub adopt: bool,
@@ -249,7 +249,7 @@ pub(super) fn read(
     let username = stated.or_else(|| UserName::interned(identity.name.as_str(), reader.interner).ok())?;
     let username_place = spec.place("username").unwrap_or(name);
     let authentication = read_authentication(reader, spec, &username, username_place)?;
-    let authorization = spec.fields("authorization").map(|fields| acl::read(reader, fields));
+    let authorization = spec.fields("authorization").map(|fields| acl::read(reader, fields).into());
     let (mut deliver, delivery_places): (Vec<_>, Vec<_>) = deliver::read(reader, spec, &clusters).into_iter().unzip();
     // A vector of one would keep room for four.
     deliver.shrink_to_fit();

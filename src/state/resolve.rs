@@ -74,7 +74,7 @@ fn resolve_user(spec: &KafkaUserSpec, documents: &Documents, scope: &Scope, adop
             moved_from: spec.moved_from.as_ref().map(|from| from.to_string().into()),
         }),
         suspend: spec.suspend,
-        rules: spec.authorization.as_ref().map(|rules| rules.as_slice().into()),
+        rules: spec.authorization.clone(),
         quotas: spec.quotas,
         deliveries: deliveries.collect(),
     }
