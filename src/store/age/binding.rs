@@ -181,5 +181,5 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, S
 fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), StoreError> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("plain data with text keys always serialises");
     bytes.push(b'\n');
-    place_one(Placement { target: path.to_owned(), bytes, placing: Placing::Replace }).map(drop)
+    place_one(Placement { target: path.to_owned(), bytes: bytes.into(), placing: Placing::Replace }).map(drop)
 }

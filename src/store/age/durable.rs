@@ -13,16 +13,17 @@ use std::path::{Path, PathBuf};
 use ring::rand::SecureRandom as _;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+use zeroize::Zeroizing;
 
 use super::parallel::{self, DISK_THREADS};
 use crate::store::{Created, StoreError};
 
-/// One file to be put in place. The bytes are public or ciphertext.
+/// One file to be put in place. The bytes are public or ciphertext, but for those of an identity; they are wiped after use.
 pub struct Placement {
     /// Where.
     pub target: PathBuf,
     /// The whole content.
-    pub bytes: Vec<u8>,
+    pub bytes: Zeroizing<Vec<u8>>,
     /// Whether there may be one already.
     pub placing: Placing,
 }

@@ -73,7 +73,7 @@ fn write_ignore_file(layout: &Layout) -> Result<(), StoreError> {
     let bytes = format!("{present}{separator}{}\n", missing.join("\n")).into_bytes();
     let temporary = layout.temporary();
     clear_leftovers(&temporary)?;
-    place(&temporary, vec![Ok(Placement { target, bytes, placing: Placing::Replace })])
+    place(&temporary, vec![Ok(Placement { target, bytes: bytes.into(), placing: Placing::Replace })])
         .pop()
         .expect("one result for one item")
         .map(drop)

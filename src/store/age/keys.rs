@@ -136,8 +136,7 @@ pub fn create_identity(path: &Path) -> Result<(), StoreError> {
     let secret = identity.to_string();
     writeln!(text, "# created: {created}\n# public key: {}\n{}", identity.to_public(), secret.expose_secret())
         .expect("a Vec takes every byte");
-    let placement =
-        Placement { target: path.to_owned(), bytes: std::mem::take(&mut *text), placing: Placing::CreateOnly };
+    let placement = Placement { target: path.to_owned(), bytes: text, placing: Placing::CreateOnly };
     match place_one(placement)? {
         Created::New => Ok(()),
         Created::AlreadyThere => Err(StoreError::IdentityExists { identity: path.to_owned() }),

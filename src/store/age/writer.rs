@@ -96,7 +96,7 @@ impl Writer {
             let mut bytes = serde_json::to_vec_pretty(&RecordFile { version, record })
                 .map_err(|error| StoreError::damaged(target.display(), error.to_string()))?;
             bytes.push(b'\n');
-            Ok((Placement { target, bytes, placing: Placing::Replace }, Version(version.to_string())))
+            Ok((Placement { target, bytes: bytes.into(), placing: Placing::Replace }, Version(version.to_string())))
         });
         self.place(prepared)
     }
@@ -110,7 +110,7 @@ impl Writer {
             self.shelf.inputs.check_user(&user)?;
             let target = self.shelf.layout.material(&user, material.generation);
             let bytes = self.seal(&target, payload::encode_material(&user, &material))?;
-            Ok(Placement { target, bytes, placing: Placing::CreateOnly })
+            Ok(Placement { target, bytes: bytes.into(), placing: Placing::CreateOnly })
         });
         durable::place(&self.shelf.layout.temporary(), prepared)
     }
@@ -122,7 +122,7 @@ impl Writer {
             let target = self.shelf.layout.material(&user, generation);
             let mut bytes = TOMBSTONE.to_vec();
             bytes.extend_from_slice(b"}\n");
-            Ok(Placement { target, bytes, placing: Placing::Replace })
+            Ok(Placement { target, bytes: bytes.into(), placing: Placing::Replace })
         });
         let placed = durable::place(&self.shelf.layout.temporary(), prepared.collect());
         placed.into_iter().map(|placed| placed.map(drop)).collect()
@@ -141,7 +141,7 @@ impl Writer {
             }
             let bytes = self.seal(&target, payload::encode_credential(&document))?;
             let version = version_of(&bytes);
-            Ok((Placement { target, bytes, placing: Placing::Replace }, version))
+            Ok((Placement { target, bytes: bytes.into(), placing: Placing::Replace }, version))
         });
         self.place(prepared)
     }
@@ -158,7 +158,7 @@ impl Writer {
         };
         let bytes = self.keys.seal(&merged);
         let version = version_of(&bytes);
-        let placement = Placement { target, bytes, placing: Placing::Replace };
+        let placement = Placement { target, bytes: bytes.into(), placing: Placing::Replace };
         self.place(vec![Ok((placement, version))]).pop().expect("one result for one item")
     }
 
