@@ -20,7 +20,7 @@ use crate::spec::{
     StoreBackend, TlsSpec,
 };
 use crate::store::age::AgeSettings;
-use crate::store::{self, MachineState, Store, StoreError, StoreReader, StoreSettings};
+use crate::store::{self, MachineState, SecretReader, Store, StoreError, StoreReader, StoreSettings};
 
 /// What connections may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,9 @@ pub struct Links {
 pub struct StoreLink {
     /// For looking.
     pub reader: Arc<dyn StoreReader>,
-    /// For changing; `None` in [`Mode::Look`].
+    /// For opening secrets; `None` in [`Mode::Look`], unless Kastellan's own password is in a store.
+    pub secrets: Option<Arc<dyn SecretReader>>,
+    /// For changing; `None` unless the mode is one for changes.
     pub store: Option<Arc<dyn Store>>,
 }
 
@@ -128,8 +130,14 @@ pub async fn connect(documents: &Documents, mode: Mode, surroundings: Surroundin
     let fence = documents.clusters.values().map(|cluster| cluster.admin.fence).max().unwrap_or_default();
     let mut hints = BTreeMap::new();
     let mut stores = BTreeMap::new();
+    // Kastellan's own password is the one secret that looking may need.
+    let own_password_in_store = documents.clusters.values().any(|cluster| {
+        let password = cluster.admin.authentication.as_ref().and_then(AdminAuthentication::password);
+        matches!(password, Some(PasswordSource::Store(_)))
+    });
+    let store_mode = if mode == Mode::Look && own_password_in_store { Mode::Open } else { mode };
     for (name, spec) in &documents.stores {
-        let opened = open_store(name, spec, mode, fence + PERMIT, &surroundings).await;
+        let opened = open_store(name, spec, store_mode, fence + PERMIT, &surroundings).await;
         let seen = match opened {
             Ok(link) => Seen::Known(link),
             Err(ConnectError::Store { source, .. }) if mode == Mode::Look => {
@@ -177,18 +185,23 @@ async fn open_store(
     let machine = MachineState { markers: surroundings.store_markers.clone() };
     let failed = |source| ConnectError::Store { name: name.clone(), source };
     let store = match mode {
-        Mode::Look => None,
-        Mode::Open | Mode::Change => Some(store::open_for_writing(&settings, &machine).await.map_err(failed)?),
+        Mode::Look | Mode::Open => None,
+        Mode::Change => Some(store::open_for_writing(&settings, &machine).await.map_err(failed)?),
         Mode::TakeOver => {
             let wait = Box::pin(tokio::time::sleep(fence));
             Some(store::take_over(&settings, &machine, wait).await.map_err(failed)?)
         }
     };
-    let reader: Arc<dyn StoreReader> = match &store {
-        Some(store) => store.clone(),
+    let secrets: Option<Arc<dyn SecretReader>> = match &store {
+        Some(store) => Some(store.clone()),
+        None if mode == Mode::Look => None,
+        None => Some(store::open_secrets(&settings).await.map_err(failed)?),
+    };
+    let reader: Arc<dyn StoreReader> = match &secrets {
+        Some(secrets) => secrets.clone(),
         None => store::open_for_reading(&settings).await.map_err(failed)?,
     };
-    Ok(StoreLink { reader, store })
+    Ok(StoreLink { reader, secrets, store })
 }
 
 /// The settings of a store's document.
@@ -332,13 +345,10 @@ async fn fetch_password(
                     "the admin password is in the store, and there is not exactly one store open",
                 ));
             };
-            let Some(store) = &link.store else {
-                return Err(Unopened {
-                    why: "the admin password is in the store, and looking opens no secret".to_owned(),
-                    hint: Some("take it from `env` or `file`, so that plans need no identity".to_owned()),
-                });
+            let Some(secrets) = &link.secrets else {
+                return Err(Unopened::new("the admin password is in the store, which is not open for secrets"));
             };
-            match store.read_input(&value.path.to_string(), &value.key).await {
+            match secrets.read_input(&value.path.to_string(), &value.key).await {
                 Ok(Some((password, _))) => Ok(Arc::new(password)),
                 Ok(None) => Err(Unopened {
                     why: format!("the store holds no `{}` at `{}`", value.key, value.path),

@@ -92,8 +92,8 @@ mod asked {
         let mut documents = Documents::new();
         for (name, users) in by_store {
             let Some(Seen::Known(link)) = links.stores.get(name) else { continue };
-            let Some(store) = &link.store else { continue };
-            let read = store.read_credentials(&users).await;
+            let Some(secrets) = &link.secrets else { continue };
+            let read = secrets.read_credentials(&users).await;
             documents.extend(users.into_iter().zip(read).map(|(user, read)| {
                 let live = match read {
                     Ok(Some(found)) => match found.value {

@@ -57,7 +57,7 @@ async fn read_material<'a>(links: &Links, records: &'a BTreeMap<NamespacedName, 
     let mut material = Materials::new();
     for (name, users) in by_store {
         let store = match links.stores.get(name) {
-            Some(Seen::Known(link)) => link.store.as_ref(),
+            Some(Seen::Known(link)) => link.secrets.as_ref(),
             Some(Seen::Unknown(_)) | None => None,
         };
         let Some(store) = store else {

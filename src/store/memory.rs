@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::input::{Inputs, merge_input, read_input};
 use super::payload;
 use super::port::{
-    Batch, Created, CredentialWrite, ListedRecord, MaterialStat, RecordWrite, Store, StoreReader, Tally,
+    Batch, Created, CredentialWrite, ListedRecord, MaterialStat, RecordWrite, SecretReader, Store, StoreReader, Tally,
 };
 use super::{StoreError, payload_error};
 use crate::credential::{CredentialDocument, Record, Version, Versioned};
@@ -274,7 +274,7 @@ impl StoreReader for MemoryStore {
     }
 }
 
-impl Store for MemoryStore {
+impl SecretReader for MemoryStore {
     fn read_materials<'a>(&'a self, generations: &'a [(NamespacedName, Generation)]) -> Batch<'a, Option<Material>> {
         let results = self.each(
             generations,
@@ -323,7 +323,9 @@ impl Store for MemoryStore {
         });
         Box::pin(ready(found))
     }
+}
 
+impl Store for MemoryStore {
     fn write_records(&self, writes: Vec<RecordWrite>) -> Batch<'_, Version> {
         let mut seen = BTreeSet::new();
         let results = self.each(

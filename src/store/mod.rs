@@ -1,8 +1,9 @@
 //! Where records, material and credentials live: one port, and one folder or file for each kind of store.
 //!
 //! ```text
-//!   engine --- StoreReader (plan, status: opens nothing) ---+--- age      a folder: readable records, age files
-//!          \-- Store       (apply: opens and writes)     ---+--- memory   tests and simulation
+//!   engine --- StoreReader  (plan, status: opens nothing)     ---+--- age      a folder: readable records, age files
+//!          |-- SecretReader (verify: opens, changes nothing)  ---+--- memory   tests and simulation
+//!          \-- Store        (apply: opens and writes)         ---+
 //! ```
 //!
 //! Everything is batched, with one result per item in the order of the input. Every write is conditional: records and
@@ -20,8 +21,10 @@ mod registry;
 
 pub use error::StoreError;
 pub use memory::{MemoryStore, ReadLag};
-pub use port::{Batch, Created, CredentialWrite, ListedRecord, MaterialStat, RecordWrite, Store, StoreReader, Tally};
-pub use registry::{Backend, MachineState, StoreSettings, open_for_reading, open_for_writing, take_over};
+pub use port::{
+    Batch, Created, CredentialWrite, ListedRecord, MaterialStat, RecordWrite, SecretReader, Store, StoreReader, Tally,
+};
+pub use registry::{Backend, MachineState, StoreSettings, open_for_reading, open_for_writing, open_secrets, take_over};
 
 /// What is wrong with a document, as an error of the place it was found at.
 fn payload_error(place: impl std::fmt::Display, error: payload::PayloadError) -> StoreError {

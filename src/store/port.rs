@@ -111,12 +111,8 @@ pub trait StoreReader: Send + Sync {
     fn stat_input<'a>(&'a self, path: &'a str, key: &'a str) -> BoxFuture<'a, Result<Option<Version>, StoreError>>;
 }
 
-/// A store that may open secrets and write.
-///
-/// # Guarantees
-/// What a method reports as written is durable. What it reports as failed was written either wholly or not at all: read
-/// again to know. A future that is dropped may still complete its work.
-pub trait Store: StoreReader {
+/// A store that may open secrets, and changes nothing: enough for `verify`.
+pub trait SecretReader: StoreReader {
     /// Opens material. `Ok(None)`: absent or destroyed; [`StoreReader::stat_materials`] tells which.
     fn read_materials<'a>(&'a self, generations: &'a [(NamespacedName, Generation)]) -> Batch<'a, Option<Material>>;
 
@@ -129,7 +125,14 @@ pub trait Store: StoreReader {
         path: &'a str,
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<(Secret, Version)>, StoreError>>;
+}
 
+/// A store that may open secrets and write.
+///
+/// # Guarantees
+/// What a method reports as written is durable. What it reports as failed was written either wholly or not at all: read
+/// again to know. A future that is dropped may still complete its work.
+pub trait Store: SecretReader {
     /// Writes records by compare-and-set; answers with the new versions. Of two writes for one user in one batch the
     /// second is a conflict.
     fn write_records(&self, writes: Vec<RecordWrite>) -> Batch<'_, Version>;

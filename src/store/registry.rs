@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::age::{AgeReader, AgeSettings, AgeStore};
-use super::{MemoryStore, Store, StoreError, StoreReader};
+use super::age::{AgeOpener, AgeReader, AgeSettings, AgeStore};
+use super::{MemoryStore, SecretReader, Store, StoreError, StoreReader};
 use crate::names::StoreName;
 use crate::spec::{CredentialStoreSpec, FilePath, StoreBackend};
 
@@ -68,6 +68,18 @@ pub async fn open_for_reading(settings: &StoreSettings) -> Result<Arc<dyn StoreR
             let settings = settings.clone();
             let reader = blocking(move || AgeReader::open_for_reading(&settings)).await?;
             Ok(Arc::new(reader))
+        }
+        StoreSettings::Memory(store) => Ok(Arc::new(store.clone())),
+    }
+}
+
+/// Opens a store for opening secrets, and changing nothing: takes no lock, and a copied store will do.
+pub async fn open_secrets(settings: &StoreSettings) -> Result<Arc<dyn SecretReader>, StoreError> {
+    match settings {
+        StoreSettings::Age(settings) => {
+            let settings = settings.clone();
+            let opener = blocking(move || AgeOpener::open(&settings)).await?;
+            Ok(Arc::new(opener))
         }
         StoreSettings::Memory(store) => Ok(Arc::new(store.clone())),
     }

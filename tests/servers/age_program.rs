@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use kastellan::secret::Secret;
 use kastellan::store::age::{AgeSettings, AgeStore, init};
-use kastellan::store::{MachineState, Store as _};
+use kastellan::store::{MachineState, SecretReader as _, Store as _};
 
 use crate::stack;
 

@@ -91,7 +91,11 @@ impl World {
         let mechanisms = vec![Mechanism::ScramSha512, Mechanism::ScramSha256];
         let logins = Logins::discover(self.cluster.clients(), mechanisms.clone(), id, deadlines).await.unwrap();
         let cluster = ClusterLink { admin, logins: Some(logins), mechanisms };
-        let store = StoreLink { reader: Arc::new(self.store.clone()), store: Some(Arc::new(self.store.clone())) };
+        let store = StoreLink {
+            reader: Arc::new(self.store.clone()),
+            secrets: Some(Arc::new(self.store.clone())),
+            store: Some(Arc::new(self.store.clone())),
+        };
         Links {
             clusters: BTreeMap::from([(ClusterName::parse("kafka").unwrap(), Seen::Known(cluster))]),
             stores: BTreeMap::from([(StoreName::parse("memory").unwrap(), Seen::Known(store))]),

@@ -18,6 +18,7 @@ mod init;
 mod keys;
 mod layout;
 mod lock;
+mod opener;
 mod parallel;
 mod shelf;
 mod writer;
@@ -29,7 +30,7 @@ use futures_util::future::BoxFuture;
 
 use super::StoreError;
 use super::port::{
-    Batch, Created, CredentialWrite, ListedRecord, MaterialStat, RecordWrite, Store, StoreReader, Tally,
+    Batch, Created, CredentialWrite, ListedRecord, MaterialStat, RecordWrite, SecretReader, Store, StoreReader, Tally,
 };
 use super::registry::{MachineState, blocking};
 use crate::credential::{CredentialDocument, Record, Version, Versioned};
@@ -37,6 +38,7 @@ use crate::diagnostic::Finding;
 use crate::names::{Generation, NamespacedName, StoreName};
 use crate::secret::{Material, Secret};
 pub use init::{IdentityOrigin, Initialised, init};
+use opener::Opener;
 use shelf::Shelf;
 use writer::Writer;
 
@@ -69,10 +71,30 @@ impl AgeReader {
     }
 }
 
+/// An age store open for its secrets: it has an identity and takes no lock.
+#[derive(Debug)]
+pub struct AgeOpener {
+    shelf: Arc<Shelf>,
+    opener: Arc<Opener>,
+}
+
+impl AgeOpener {
+    /// Opens the folder. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], and those about the identity.
+    pub fn open(settings: &AgeSettings) -> Result<Self, StoreError> {
+        let shelf = Arc::new(Shelf::open(settings)?);
+        let (keys, _) = keys::Keys::load(settings)?;
+        Ok(Self { opener: Arc::new(Opener::new(shelf.clone(), keys)), shelf })
+    }
+}
+
 /// An age store open for everything. While it lives no other process can open it so.
 #[derive(Debug)]
 pub struct AgeStore {
     shelf: Arc<Shelf>,
+    opener: Arc<Opener>,
     writer: Arc<Writer>,
     warnings: Vec<Finding>,
 }
@@ -139,8 +161,9 @@ impl Opening {
     }
 
     fn finish(self) -> AgeStore {
-        let writer = Arc::new(Writer::new(self.shelf.clone(), self.keys, self.lock));
-        AgeStore { shelf: self.shelf, writer, warnings: self.warnings }
+        let opener = Arc::new(Opener::new(self.shelf.clone(), self.keys));
+        let writer = Arc::new(Writer::new(opener.clone(), self.lock));
+        AgeStore { shelf: self.shelf, opener, writer, warnings: self.warnings }
     }
 }
 
@@ -192,28 +215,45 @@ macro_rules! read_from_shelf {
 }
 
 read_from_shelf!(AgeReader, 0);
+read_from_shelf!(AgeOpener, shelf);
 read_from_shelf!(AgeStore, shelf);
 
+/// Forwards everything that opens secrets to the opener behind `$opener`.
+macro_rules! open_by_opener {
+    ($store:ty, $opener:tt) => {
+        impl SecretReader for $store {
+            fn read_materials<'a>(
+                &'a self,
+                generations: &'a [(NamespacedName, Generation)],
+            ) -> Batch<'a, Option<Material>> {
+                let (opener, generations) = (self.$opener.clone(), generations.to_vec());
+                Box::pin(blocking(move || opener.read_materials(generations)))
+            }
+
+            fn read_credentials<'a>(
+                &'a self,
+                users: &'a [NamespacedName],
+            ) -> Batch<'a, Option<Versioned<CredentialDocument>>> {
+                let (opener, users) = (self.$opener.clone(), users.to_vec());
+                Box::pin(blocking(move || opener.read_credentials(users)))
+            }
+
+            fn read_input<'a>(
+                &'a self,
+                path: &'a str,
+                key: &'a str,
+            ) -> BoxFuture<'a, Result<Option<(Secret, Version)>, StoreError>> {
+                let (opener, path, key) = (self.$opener.clone(), path.to_owned(), key.to_owned());
+                Box::pin(blocking(move || opener.read_input(&path, &key)))
+            }
+        }
+    };
+}
+
+open_by_opener!(AgeOpener, opener);
+open_by_opener!(AgeStore, opener);
+
 impl Store for AgeStore {
-    fn read_materials<'a>(&'a self, generations: &'a [(NamespacedName, Generation)]) -> Batch<'a, Option<Material>> {
-        let (writer, generations) = (self.writer.clone(), generations.to_vec());
-        Box::pin(blocking(move || writer.read_materials(generations)))
-    }
-
-    fn read_credentials<'a>(&'a self, users: &'a [NamespacedName]) -> Batch<'a, Option<Versioned<CredentialDocument>>> {
-        let (writer, users) = (self.writer.clone(), users.to_vec());
-        Box::pin(blocking(move || writer.read_credentials(users)))
-    }
-
-    fn read_input<'a>(
-        &'a self,
-        path: &'a str,
-        key: &'a str,
-    ) -> BoxFuture<'a, Result<Option<(Secret, Version)>, StoreError>> {
-        let (writer, path, key) = (self.writer.clone(), path.to_owned(), key.to_owned());
-        Box::pin(blocking(move || writer.read_input(&path, &key)))
-    }
-
     fn write_records(&self, writes: Vec<RecordWrite>) -> Batch<'_, Version> {
         let writer = self.writer.clone();
         Box::pin(blocking(move || writer.write_records(writes)))

@@ -1,20 +1,20 @@
-//! Opening secrets and writing, with the lock held.
+//! Writing, with the lock held.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use zeroize::Zeroizing;
 
 use super::durable::{self, Placement, Placing};
-use super::keys::Keys;
 use super::lock::WriterLock;
+use super::opener::Opener;
 use super::parallel;
-use super::shelf::{RecordFile, SEALED_BYTES_MAX, Shelf, TOMBSTONE, count, read_bounded, version_of};
-use crate::credential::{CredentialDocument, Version, Versioned};
+use super::shelf::{RecordFile, Shelf, TOMBSTONE, count, version_of};
+use crate::credential::Version;
 use crate::names::{Generation, NamespacedName};
 use crate::secret::{Material, Secret};
-use crate::store::input::{merge_input, read_input};
+use crate::store::input::merge_input;
 use crate::store::payload::{self, PayloadError};
 use crate::store::{Created, CredentialWrite, RecordWrite, StoreError, payload_error};
 
@@ -22,7 +22,7 @@ use crate::store::{Created, CredentialWrite, RecordWrite, StoreError, payload_er
 #[derive(Debug)]
 pub struct Writer {
     shelf: Arc<Shelf>,
-    keys: Keys,
+    opener: Arc<Opener>,
     /// Held from the comparison to the replacement, so that two tasks of this process cannot both win. Other processes
     /// are kept out by the lock. Material needs none: it is created in one step.
     records: Mutex<()>,
@@ -36,52 +36,9 @@ pub struct Writer {
 type Prepared = Result<(Placement, Version), StoreError>;
 
 impl Writer {
-    pub fn new(shelf: Arc<Shelf>, keys: Keys, lock: WriterLock) -> Self {
-        Self { shelf, keys, records: Mutex::default(), credentials: Mutex::default(), inputs: Mutex::default(), lock }
-    }
-
-    pub fn read_materials(
-        &self,
-        items: Vec<(NamespacedName, Generation)>,
-    ) -> Vec<Result<Option<Material>, StoreError>> {
-        count(&self.shelf.counters.secret_reads, items.len());
-        let results = parallel::map(items, parallel::cores(), |(user, generation)| {
-            self.shelf.inputs.check_user(&user)?;
-            let path = self.shelf.layout.material(&user, generation);
-            match read_bounded(&path, SEALED_BYTES_MAX)? {
-                Some(sealed) if !sealed.starts_with(TOMBSTONE) => {
-                    let bytes = self.keys.open(&path, &sealed)?;
-                    let material = payload::decode_material(&user, generation, &bytes);
-                    material.map(Some).map_err(|error| payload_error(path.display(), error))
-                }
-                Some(_) | None => Ok(None),
-            }
-        });
-        self.shelf.doubt_absence(results)
-    }
-
-    pub fn read_credentials(
-        &self,
-        users: Vec<NamespacedName>,
-    ) -> Vec<Result<Option<Versioned<CredentialDocument>>, StoreError>> {
-        count(&self.shelf.counters.secret_reads, users.len());
-        let results = parallel::map(users, parallel::cores(), |user| {
-            let Some(sealed) = self.shelf.read_credential_file(&user)? else { return Ok(None) };
-            let path = self.shelf.layout.credential(&user);
-            let bytes = self.keys.open(&path, &sealed)?;
-            let value = payload::decode_credential(&bytes).map_err(|error| payload_error(path.display(), error))?;
-            Ok(Some(Versioned { value, version: version_of(&sealed) }))
-        });
-        self.shelf.doubt_absence(results)
-    }
-
-    pub fn read_input(&self, path: &str, key: &str) -> Result<Option<(Secret, Version)>, StoreError> {
-        count(&self.shelf.counters.secret_reads, 1);
-        let file = self.input_file(path)?;
-        let document = self.open_input(&file);
-        let document = self.shelf.doubt_absence(vec![document]).pop().expect("one result for one item")?;
-        let Some(Versioned { value, version }) = document else { return Ok(None) };
-        Ok(read_input(&file.display().to_string(), &value, key)?.map(|secret| (secret, version)))
+    pub fn new(opener: Arc<Opener>, lock: WriterLock) -> Self {
+        let (records, credentials, inputs) = Default::default();
+        Self { shelf: opener.shelf.clone(), opener, records, credentials, inputs, lock }
     }
 
     pub fn write_records(&self, writes: Vec<RecordWrite>) -> Vec<Result<Version, StoreError>> {
@@ -148,33 +105,23 @@ impl Writer {
 
     pub fn write_input(&self, path: &str, key: &str, secret: Secret) -> Result<Version, StoreError> {
         count(&self.shelf.counters.input_writes, 1);
-        let target = self.input_file(path)?;
+        let target = self.opener.input_file(path)?;
         let _writing = hold(&self.inputs);
-        let before = self.open_input(&target)?;
+        let before = self.opener.open_input(&target)?;
         let place = target.display().to_string();
         let merged = merge_input(&place, before.as_ref().map(|before| before.value.as_slice()), key, &secret)?;
         let Some(merged) = merged else {
             return Ok(before.expect("only a document that is there can hold the value already").version);
         };
-        let bytes = self.keys.seal(&merged);
+        let bytes = self.opener.keys.seal(&merged);
         let version = version_of(&bytes);
         let placement = Placement { target, bytes: bytes.into(), placing: Placing::Replace };
         self.place(vec![Ok((placement, version))]).pop().expect("one result for one item")
     }
 
-    fn input_file(&self, path: &str) -> Result<PathBuf, StoreError> {
-        Ok(self.shelf.layout.input(&self.shelf.inputs.resolve(path)?))
-    }
-
-    /// The plaintext of an input document.
-    fn open_input(&self, file: &Path) -> Result<Option<Versioned<Zeroizing<Vec<u8>>>>, StoreError> {
-        let Some(sealed) = read_bounded(file, SEALED_BYTES_MAX)? else { return Ok(None) };
-        Ok(Some(Versioned { value: self.keys.open(file, &sealed)?, version: version_of(&sealed) }))
-    }
-
     fn seal(&self, target: &Path, plaintext: Result<Zeroizing<Vec<u8>>, PayloadError>) -> Result<Vec<u8>, StoreError> {
         let plaintext = plaintext.map_err(|error| payload_error(target.display(), error))?;
-        Ok(self.keys.seal(&plaintext))
+        Ok(self.opener.keys.seal(&plaintext))
     }
 
     /// Puts what was prepared in place; answers with the versions.
