@@ -37,6 +37,8 @@ need zlib1g-dev pkg-config --exists zlib
 need git command -v git
 need maven command -v mvn
 need jdk java_is_17_or_later
+# The age program can be built where there is Go.
+need age eval 'command -v age || command -v go'
 
 command -v cargo >/dev/null || remedies+=("Rust 1.95 or later: see https://rustup.rs")
 if command -v cargo >/dev/null; then

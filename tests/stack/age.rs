@@ -8,17 +8,20 @@ use super::programs::{cache_folder, run};
 
 const VERSION: &str = "v1.2.1";
 
-/// The program; `None` where it is neither installed nor can be built, because there is no Go.
-pub fn age() -> Result<Option<PathBuf>, StackError> {
+/// The program.
+///
+/// # Errors
+/// [`StackError::MissingProgram`] where it is neither installed nor can be built, because there is no Go.
+pub fn age() -> Result<PathBuf, StackError> {
     let built = cache_folder().join(format!("age-{VERSION}/age"));
-    let found = on_path("age").or_else(|| built.is_file().then(|| built.clone()));
-    if found.is_some() {
+    if let Some(found) = on_path("age").or_else(|| built.is_file().then(|| built.clone())) {
         return Ok(found);
     }
-    let Some(go) = on_path("go") else { return Ok(None) };
+    let missing = StackError::MissingProgram { program: "age", install: "apt-get install -y age" };
+    let go = on_path("go").ok_or(missing)?;
     let folder = built.parent().expect("a file in a folder");
     run(Command::new(go).args(["install", &format!("filippo.io/age/cmd/age@{VERSION}")]).env("GOBIN", folder))?;
-    Ok(Some(built))
+    Ok(built)
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {

@@ -7,7 +7,8 @@ use kastellan::diagnostic::Disposition;
 use kastellan::names::Generation;
 use kastellan::store::age::{AgeReader, AgeStore};
 use kastellan::store::{
-    Backend, Created, MachineState, MaterialStat, RecordWrite, Store, StoreError, StoreReader as _, StoreSettings,
+    Backend, Created, MachineState, MaterialStat, RecordWrite, SecretReader as _, Store, StoreError, StoreReader as _,
+    StoreSettings,
 };
 
 use super::{files, told};

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use kastellan::names::Generation;
 use kastellan::store::age::{AgeSettings, AgeStore, init};
-use kastellan::store::{Backend, MachineState, Store as _, StoreError};
+use kastellan::store::{Backend, MachineState, SecretReader as _, Store as _, StoreError};
 
 use super::told;
 use crate::support::store::{Fixture, age_settings, material, user};
