@@ -4,6 +4,7 @@ mod architecture;
 mod documents;
 mod engine;
 mod kafka_client;
+mod plans;
 mod renderings;
 mod schemas;
 mod store;
