@@ -199,6 +199,8 @@ impl Pass<'_> {
         });
         let mut is_passing = false;
         for (name, indices, performed) in join_all(work).await {
+            let failed = performed.iter().filter(|performed| performed.failure.is_some()).count();
+            tracing::debug!(effect = name, users = indices.len(), failed, "executed");
             self.events.note(Event::Executed { effect: name, users: indices.len() });
             *effects.entry(name).or_default() += indices.len();
             for (index, performed) in indices.into_iter().zip(performed) {
