@@ -23,7 +23,11 @@ async fn carry_out(arguments: ApplyArguments) -> Result<ExitStatus, ExitStatus> 
             let saved = saved_plan::read(path)?;
             (saved.documents, saved.request, Some(saved.digest))
         }
-        None => (documents::read(&arguments.files)?, Request::from(arguments.pass.clone()), None),
+        None => {
+            let documents = documents::read(&arguments.files)?;
+            let request = Request::new(arguments.pass.clone(), &documents)?;
+            (documents, request, None)
+        }
     };
     let mode = if arguments.take_over_store { Mode::TakeOver } else { Mode::Change };
     let pass = prepare(&documents, &request, mode).await?;

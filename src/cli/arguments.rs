@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::names::{NamespacedName, Scope};
+use crate::names::Scope;
 
 /// Declare Kafka users in Git. Their secrets stay secret.
 #[derive(Debug, Parser)]
@@ -147,7 +147,7 @@ pub(super) struct PassArguments {
     pub prune: bool,
     /// Take over what exists in Kafka under the name of this user; can be repeated
     #[arg(long, value_name = "USER")]
-    pub adopt: Vec<NamespacedName>,
+    pub adopt: Vec<String>,
     /// The most users, ACLs and quotas that may go
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub max_deletes: usize,
@@ -182,7 +182,7 @@ pub(super) struct PlanArguments {
 #[derive(Debug, Args)]
 pub(super) struct ApplyArguments {
     /// A saved plan; it is carried out only if it would still do the same
-    #[arg(value_name = "PLANFILE", conflicts_with_all = ["files", "prune", "adopt", "max_deletes", "allow_empty", "undo_for", "scope"])]
+    #[arg(value_name = "PLANFILE", conflicts_with_all = ["prune", "adopt", "max_deletes", "allow_empty", "undo_for"])]
     pub plan_file: Option<PathBuf>,
     #[command(flatten)]
     pub files: FileArguments,

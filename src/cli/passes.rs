@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::arguments::PassArguments;
-use super::{documents, output, surroundings};
+use super::arguments::{PassArguments, UserArguments};
+use super::{documents, output, surroundings, users};
 use crate::credential::Seen;
 use crate::diagnostic::{Chain, ExitStatus};
 use crate::engine::{ConnectError, Links, Mode, connect, observe};
@@ -25,18 +25,29 @@ pub(super) struct Request {
     pub options: Options,
 }
 
-impl From<PassArguments> for Request {
-    fn from(arguments: PassArguments) -> Self {
-        Self {
+impl Request {
+    /// What the flags ask for; users are those of the documents.
+    ///
+    /// # Errors
+    /// The status to exit with where `--adopt` names nobody, which would silently do nothing; it is said already.
+    pub fn new(arguments: PassArguments, documents: &Documents) -> Result<Self, ExitStatus> {
+        let adopt = match arguments.adopt.is_empty() {
+            true => BTreeSet::new(),
+            false => {
+                let named = UserArguments { users: arguments.adopt, namespace: None };
+                users::select(&named, documents.users.keys())?
+            }
+        };
+        Ok(Self {
             scope: arguments.scope,
-            adopt: arguments.adopt.into_iter().collect(),
+            adopt,
             options: Options {
                 prune: arguments.prune,
                 max_deletes: arguments.max_deletes,
                 allow_empty: arguments.allow_empty,
                 undo_for: arguments.undo_for,
             },
-        }
+        })
     }
 }
 
@@ -55,7 +66,6 @@ pub(super) struct Pass {
 pub(super) async fn prepare(documents: &Documents, request: &Request, mode: Mode) -> Result<Pass, ExitStatus> {
     let surroundings = surroundings::read();
     let ca_pems = documents::read_ca_pems(documents, &surroundings)?;
-    check_adopted(documents, request)?;
     let selection = Selection { scope: request.scope.clone(), adopt: request.adopt.clone() };
     let desired = resolve(documents, &selection, &ca_pems);
     let links = open(documents, mode, surroundings).await?;
@@ -95,17 +105,6 @@ pub(super) async fn open(
             };
             output::error(&Chain(&error).to_string(), hint.as_ref());
             Err(status)
-        }
-    }
-}
-
-/// `--adopt` names documents; a name that is none would silently do nothing.
-fn check_adopted(documents: &Documents, request: &Request) -> Result<(), ExitStatus> {
-    match request.adopt.iter().find(|user| !documents.users.contains_key(*user)) {
-        None => Ok(()),
-        Some(user) => {
-            output::error(&format!("`--adopt {user}`: no document declares this user"), None);
-            Err(ExitStatus::Usage)
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) async fn run(arguments: PlanArguments) -> ExitStatus {
 
 async fn show(arguments: PlanArguments) -> Result<ExitStatus, ExitStatus> {
     let documents = documents::read(&arguments.files)?;
-    let request = Request::from(arguments.pass);
+    let request = Request::new(arguments.pass, &documents)?;
     let pass = prepare(&documents, &request, Mode::Look).await?;
     let written = match arguments.output {
         Format::Text => output::data(&plan_text(&pass.view)),

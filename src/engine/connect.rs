@@ -188,7 +188,13 @@ async fn open_store(
         Mode::Look | Mode::Open => None,
         Mode::Change => Some(store::open_for_writing(&settings, &machine).await.map_err(failed)?),
         Mode::TakeOver => {
-            let wait = Box::pin(tokio::time::sleep(fence));
+            let wait = Box::pin(async move {
+                let seconds = fence.as_secs();
+                tracing::warn!(
+                    "the store is a copy: waiting {seconds} s, until no request of the other copy can be on its way"
+                );
+                tokio::time::sleep(fence).await;
+            });
             Some(store::take_over(&settings, &machine, wait).await.map_err(failed)?)
         }
     };

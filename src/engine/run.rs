@@ -12,8 +12,9 @@ use crate::names::{Generation, NamespacedName};
 use crate::plan::UserPlan;
 use crate::secret::Material;
 
-/// How often one effect is tried in a pass before the user is left for the next one.
-const ATTEMPTS_MAX: u32 = 4;
+/// How often one effect may fail for a user in a pass before the user is left for the next one. Counted by effect, and
+/// not from the last success: an upsert whose permit runs out each time is renewed by a record write that succeeds.
+const FAILURES_MAX: u32 = 4;
 
 /// A user with its plan, and how far it has come.
 pub(super) struct UserRun {
@@ -25,7 +26,7 @@ pub(super) struct UserRun {
     pub watch: Watch,
     pub end: Option<End>,
     transition: usize,
-    attempts: u32,
+    failures: BTreeMap<&'static str, u32>,
 }
 
 /// How a user's pass ended.
@@ -98,7 +99,7 @@ impl UserRun {
             watch,
             end: None,
             transition: 0,
-            attempts: 0,
+            failures: BTreeMap::new(),
         }
     }
 
@@ -148,18 +149,15 @@ impl UserRun {
         if let Some(record) = record {
             self.note_record(record);
         }
-        match failure {
-            None => self.attempts = 0,
-            Some(failure) => {
-                self.attempts += 1;
-                match failure.disposition {
-                    Disposition::Retry if self.attempts < ATTEMPTS_MAX => {}
-                    Disposition::Retry | Disposition::Wait => {
-                        self.end = Some(End::Waiting(format!("{}: {}", failure.effect, failure.why)));
-                    }
-                    Disposition::Stall => self.end = Some(End::Failed(failure)),
-                }
+        let Some(failure) = failure else { return };
+        let failures = self.failures.entry(failure.effect).or_default();
+        *failures += 1;
+        match failure.disposition {
+            Disposition::Retry if *failures < FAILURES_MAX => {}
+            Disposition::Retry | Disposition::Wait => {
+                self.end = Some(End::Waiting(format!("{}: {}", failure.effect, failure.why)));
             }
+            Disposition::Stall => self.end = Some(End::Failed(failure)),
         }
     }
 

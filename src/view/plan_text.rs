@@ -1,9 +1,13 @@
 //! A plan as text for a terminal, and as Markdown for a comment on a pull request.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::number::counted;
 use super::plan::{ActionView, Change, PlanView, ReportView, UserView};
+
+/// Users shown for one and the same reason before the rest of them is only counted.
+const SAME_REASON_MAX: usize = 5;
 
 /// Users shown in full in a comment; a plan of ten thousand is a file, not a comment.
 const MARKDOWN_USERS_MAX: usize = 200;
@@ -69,7 +73,13 @@ fn write_user(user: &UserView, names_clusters: bool, text: &mut String) {
 
 fn write_reports(view: &PlanView, text: &mut String) {
     let mut heading = "";
+    let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for report in view.reports.iter().chain(&view.refusals) {
+        let count = seen.entry((report.kind, &report.text)).or_default();
+        *count += 1;
+        if *count > SAME_REASON_MAX {
+            continue;
+        }
         if report.kind != heading {
             heading = report.kind;
             let _ = write!(text, "\n{heading}\n");
@@ -79,6 +89,9 @@ fn write_reports(view: &PlanView, text: &mut String) {
         if let Some(hint) = &report.hint {
             let _ = writeln!(text, "      {hint}");
         }
+    }
+    for ((kind, reason), count) in seen.into_iter().filter(|(_, count)| *count > SAME_REASON_MAX) {
+        let _ = write!(text, "\n… and {} more {kind}: {reason}\n", counted(count - SAME_REASON_MAX, "user"));
     }
 }
 
