@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use kafka_protocol::messages::ApiKey;
 use kastellan::diagnostic::Disposition;
 use kastellan::kafka::{
@@ -419,4 +420,50 @@ fn a_connection_that_died_in_the_pool_is_not_used() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(admin.alter_scram(vec![upsert("a")]).await, [(0, Outcome::Done)]);
     });
+}
+
+/// Where a subscriber writes, to be read afterwards.
+#[derive(Clone, Default)]
+struct Captured(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_log_at_its_most_talkative_shows_no_secret() {
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    let good = credential(1);
+    tracing::subscriber::with_default(subscriber, || {
+        run(async {
+            let cluster = cluster_of(1).await;
+            let admin = connect(&cluster).await;
+            assert_eq!(admin.alter_scram(vec![upsert("a")]).await, [(0, Outcome::Done)]);
+            cluster.inject(Fault::once(ApiKey::AlterUserScramCredentials, FaultKind::Close));
+            admin.alter_scram(vec![upsert("a")]).await;
+            let a = user("a");
+            let request = LoginRequest { target: LoginTarget::Bootstrap, user: &a, credential: &good };
+            logins(&cluster).await.login(request).await;
+        });
+    });
+    let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("connected and logged in"), "{log}");
+    let keys = [&good.keys.salted_password, &good.keys.client_key, &good.keys.server_key];
+    for bytes in keys.map(Secret::expose) {
+        assert!(!log.contains(&BASE64.encode(bytes)) && !log.contains(&format!("{bytes:?}")), "{log}");
+    }
+    assert!(!log.contains("in-process-password"), "{log}");
 }
