@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::decision::{Kinship, holds, kinship};
+use super::kinship::{Kinship, holds, kinship};
 use super::{
     Authentication, Blocked, Content, Deletion, DeliveryState, Effect, Facts, Maintenance, MaterialOrder, Origin,
     Permit, PermitId, Phase, Progress, Provision, RECORD_SCHEMA, Record, Seen, Slot, Step, Transition, Wanted,

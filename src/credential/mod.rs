@@ -1,15 +1,18 @@
 //! The record of one user, and the pure machine that decides what may be done for it next.
 
+mod blocked;
 mod decision;
 mod document;
 mod effect;
 mod facts;
+mod kinship;
 mod machine;
 mod permit;
 mod phase;
 mod record;
 
-pub use decision::{Blocked, Change, Decision, Drift, Foreign, Maintenance, Provision, Transition, Waiting, decide};
+pub use blocked::{Blocked, Change, Foreign, Waiting};
+pub use decision::{Decision, Drift, Maintenance, Provision, Transition, decide};
 pub use document::{Connection, CredentialDocument, LiveCredential, Version, Versioned};
 pub use effect::{Effect, MaterialOrder, Origin, Outcome, Progress, Step};
 pub use facts::{AccessFact, ClusterFacts, DeliveryState, Facts, Seen, SlotSeen, Slots, Wanted, WantedAuthentication};

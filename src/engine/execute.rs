@@ -13,7 +13,7 @@ use super::run::{End, Event, Events, Job, Next, Performed, UserRun};
 use super::{deliveries, kafka_effects, login, store_effects};
 use crate::credential::Effect;
 use crate::diagnostic::{Disposition, Hint};
-use crate::names::{ClusterName, NamespacedName};
+use crate::names::NamespacedName;
 use crate::plan::Plan;
 use crate::state::Desired;
 
@@ -238,18 +238,4 @@ impl Pass<'_> {
             Some(Effect::Recall { .. }) => Box::pin(deliveries::recall(links, jobs)),
         }
     }
-}
-
-/// The clusters of an effect's users, each with the jobs that concern it.
-pub(super) fn by_cluster<'a, 'b>(
-    jobs: &'b [Job<'a>],
-    clusters: impl Fn(&'b Effect) -> Vec<&'b ClusterName>,
-) -> BTreeMap<&'b ClusterName, Vec<usize>> {
-    let mut grouped: BTreeMap<&ClusterName, Vec<usize>> = BTreeMap::new();
-    for (position, job) in jobs.iter().enumerate() {
-        for cluster in clusters(&job.effect) {
-            grouped.entry(cluster).or_default().push(position);
-        }
-    }
-    grouped
 }

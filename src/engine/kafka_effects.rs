@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::connect::{ClusterLink, Links};
-use super::execute::by_cluster;
-use super::observe::look_at_slots;
-use super::run::{Failure, Job, Performed};
+use super::look::look_at_slots;
+use super::run::{Failure, Job, Performed, by_cluster, link_of};
 use super::store_effects::load_material;
 use crate::credential::{Content, Effect, Outcome, PermitId, Seen};
-use crate::diagnostic::{Chain, Disposition};
+use crate::diagnostic::Disposition;
 use crate::kafka::{self, AclDeletion, AclScope, QuotaChange, ScramAlteration, ScramChange, Unsent};
 use crate::names::{AclRule, BootInstant, ClusterName, Mechanism, Permission, Principal, UserName};
 use crate::state::AccessChange;
@@ -17,19 +16,6 @@ use crate::state::AccessChange;
 /// The blank results of a group, to be filled cluster by cluster.
 fn blank(jobs: &[Job<'_>]) -> Vec<Performed> {
     jobs.iter().map(|_| Performed::default()).collect()
-}
-
-/// The link to a cluster, or the failure of everything that needs it.
-pub(super) fn link_of<'a>(
-    links: &'a Links,
-    effect: &'static str,
-    cluster: &ClusterName,
-) -> Result<&'a ClusterLink, Failure> {
-    match links.clusters.get(cluster) {
-        Some(Seen::Known(link)) => Ok(link),
-        Some(Seen::Unknown(why)) => Err(Failure::new(effect, format!("{cluster}: {why}"), Disposition::Wait)),
-        None => Err(Failure::new(effect, format!("{cluster}: no document declares it"), Disposition::Wait)),
-    }
 }
 
 /// What a write's outcome means for the user it belongs to; `None` where it succeeded.
@@ -387,9 +373,4 @@ async fn alter(
             None => performed[position].outcomes.push(outcome(cluster)),
         }
     }
-}
-
-/// The text of an error with its sources.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    Chain(error).to_string()
 }

@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::connect::{ClusterLink, Links};
-use super::execute::by_cluster;
-use super::kafka_effects::{chain, link_of};
-use super::run::{Failure, Job, Performed};
+use super::look::{Unproven, explain};
+use super::run::{Failure, Job, Performed, by_cluster, link_of};
 use super::store_effects::load_material;
 use crate::credential::{Effect, Outcome};
-use crate::diagnostic::Disposition;
-use crate::kafka::{LoginOutcome, LoginRequest, LoginStep, LoginTarget};
+use crate::diagnostic::{Chain, Disposition};
+use crate::kafka::{LoginOutcome, LoginRequest, LoginTarget};
 use crate::names::{BrokerId, UserName};
 use crate::secret::ScramCredential;
 
@@ -70,19 +69,6 @@ pub(super) async fn prove<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfo
     performed
 }
 
-/// Why a credential could not be proven.
-#[derive(Debug, Clone)]
-pub(super) struct Unproven {
-    pub why: String,
-    pub disposition: Disposition,
-}
-
-impl Unproven {
-    fn new(why: impl Into<String>, disposition: Disposition) -> Self {
-        Self { why: why.into(), disposition }
-    }
-}
-
 type Proof = Result<(), Unproven>;
 
 /// Proves credentials on every broker of one cluster; one proof for each, in their order.
@@ -94,7 +80,7 @@ pub(super) async fn prove_on(link: &ClusterLink, credentials: &[(&UserName, &Scr
     // The list of brokers may be from before one of them left.
     let brokers = match link.admin.refresh().await {
         Ok(cluster) => cluster.brokers.keys().copied().collect::<Vec<_>>(),
-        Err(error) => return all_fail(credentials, Unproven::new(chain(&error), Disposition::Wait)),
+        Err(error) => return all_fail(credentials, Unproven::new(Chain(&error).to_string(), Disposition::Wait)),
     };
     let mut proofs = await_shown(link, &brokers, credentials, deadline).await;
     if proofs.iter().all(Result::is_err) {
@@ -102,7 +88,7 @@ pub(super) async fn prove_on(link: &ClusterLink, credentials: &[(&UserName, &Scr
     }
     for (broker, passed) in link.admin.barrier(&brokers, deadline.saturating_duration_since(Instant::now())).await {
         if let Err(error) = passed {
-            let why = format!("broker {broker}: {}", chain(&error));
+            let why = format!("broker {broker}: {}", Chain(&error).to_string());
             fail_open(&mut proofs, &Unproven::new(why, Disposition::Wait));
         }
     }
@@ -140,7 +126,7 @@ async fn await_shown(
                     });
                     format!("broker {broker} does not show the credential yet")
                 }
-                Err(error) => format!("broker {broker}: {}", chain(&error)),
+                Err(error) => format!("broker {broker}: {}", Chain(&error).to_string()),
             };
             if open.is_empty() || Instant::now() >= deadline {
                 return (open, why);
@@ -219,37 +205,5 @@ async fn retry_logins(
         }
         tokio::time::sleep(LAG_PAUSE).await;
         open = lagging;
-    }
-}
-
-/// What a login that did not succeed means.
-pub(super) fn explain(outcome: &LoginOutcome) -> Unproven {
-    match outcome {
-        LoginOutcome::LoggedIn(_) => Unproven::new("logged in", Disposition::Retry),
-        LoginOutcome::SaltDiffers { .. } => {
-            Unproven::new("the broker holds another credential than ours", Disposition::Wait)
-        }
-        LoginOutcome::Refused { code, step: LoginStep::Name } => {
-            Unproven::new(format!("the broker does not know the user with this mechanism ({code})"), Disposition::Wait)
-        }
-        LoginOutcome::Refused { code, step: LoginStep::Proof } => {
-            Unproven::new(format!("the broker refused the password ({code})"), Disposition::Stall)
-        }
-        LoginOutcome::MechanismNotOffered { offered } => Unproven::new(
-            format!("the clients' listener does not offer the mechanism; it offers {offered}"),
-            Disposition::Stall,
-        ),
-        LoginOutcome::NameNotAscii => Unproven::new(
-            "nobody can log in by this name: Kafka's SCRAM server reads only ASCII names",
-            Disposition::Stall,
-        ),
-        LoginOutcome::Violation { reason } => {
-            Unproven::new(format!("the server failed its part of the login: {reason}"), Disposition::Stall)
-        }
-        LoginOutcome::OtherCluster { expected, found } => Unproven::new(
-            format!("the clients' listener belongs to cluster {found}, the admin listener to {expected}"),
-            Disposition::Stall,
-        ),
-        LoginOutcome::Unreachable { why, disposition } => Unproven::new(why, *disposition),
     }
 }

@@ -17,6 +17,7 @@ mod deliveries;
 mod execute;
 mod kafka_effects;
 mod login;
+mod look;
 mod observe;
 mod run;
 mod second_opinion;

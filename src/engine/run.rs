@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::connect::{ClusterLink, Links};
 use crate::credential::{
-    Blocked, Context, Effect, Outcome, PermitId, Progress, Record, Step, Subject, Versioned, Watch, next,
+    Blocked, Context, Effect, Outcome, PermitId, Progress, Record, Seen, Step, Subject, Versioned, Watch, next,
 };
 use crate::diagnostic::{Disposition, Hint};
-use crate::names::{Generation, NamespacedName};
+use crate::names::{ClusterName, Generation, NamespacedName};
 use crate::plan::UserPlan;
 use crate::secret::Material;
 
@@ -223,4 +224,31 @@ pub enum Event {
 pub trait Events: Send + Sync {
     /// Takes note of an event. Must not block.
     fn note(&self, event: Event);
+}
+
+/// The clusters of an effect's users, each with the jobs that concern it.
+pub(super) fn by_cluster<'a, 'b>(
+    jobs: &'b [Job<'a>],
+    clusters: impl Fn(&'b Effect) -> Vec<&'b ClusterName>,
+) -> BTreeMap<&'b ClusterName, Vec<usize>> {
+    let mut grouped: BTreeMap<&ClusterName, Vec<usize>> = BTreeMap::new();
+    for (position, job) in jobs.iter().enumerate() {
+        for cluster in clusters(&job.effect) {
+            grouped.entry(cluster).or_default().push(position);
+        }
+    }
+    grouped
+}
+
+/// The link to a cluster, or the failure of everything that needs it.
+pub(super) fn link_of<'a>(
+    links: &'a Links,
+    effect: &'static str,
+    cluster: &ClusterName,
+) -> Result<&'a ClusterLink, Failure> {
+    match links.clusters.get(cluster) {
+        Some(Seen::Known(link)) => Ok(link),
+        Some(Seen::Unknown(why)) => Err(Failure::new(effect, format!("{cluster}: {why}"), Disposition::Wait)),
+        None => Err(Failure::new(effect, format!("{cluster}: no document declares it"), Disposition::Wait)),
+    }
 }
