@@ -88,7 +88,7 @@ pub(super) async fn prove_on(link: &ClusterLink, credentials: &[(&UserName, &Scr
     }
     for (broker, passed) in link.admin.barrier(&brokers, deadline.saturating_duration_since(Instant::now())).await {
         if let Err(error) = passed {
-            let why = format!("broker {broker}: {}", Chain(&error).to_string());
+            let why = format!("broker {broker}: {}", Chain(&error));
             fail_open(&mut proofs, &Unproven::new(why, Disposition::Wait));
         }
     }
@@ -126,7 +126,7 @@ async fn await_shown(
                     });
                     format!("broker {broker} does not show the credential yet")
                 }
-                Err(error) => format!("broker {broker}: {}", Chain(&error).to_string()),
+                Err(error) => format!("broker {broker}: {}", Chain(&error)),
             };
             if open.is_empty() || Instant::now() >= deadline {
                 return (open, why);
