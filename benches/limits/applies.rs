@@ -44,6 +44,10 @@ pub fn measure(report: &mut Report) -> Outcome<()> {
     report.note("first apply: record writes per user", per_user(&["record-prepared", "record-idle"]), "");
     report.note("first apply: material and credential writes per user", per_user(&["material", "document"]), "");
 
+    for (what, count) in traffic_of(&first)? {
+        report.note(format!("first apply: {what} per 1,000 users"), count * 1_000.0 / users as f64, "");
+    }
+
     let before = snapshot(&bench.folder.join("store"))?;
     let second = bench.apply()?;
     assert_eq!(second.status, 0, "the second apply failed:\n{}", second.stdout);
@@ -54,6 +58,12 @@ pub fn measure(report: &mut Report) -> Outcome<()> {
     report.note("second apply: peak memory", second.peak_mib, "MiB");
     report.bound("second apply: files of the store that changed (0 or 1: any)", f64::from(u8::from(changed)), "", 0.0);
     report.bound("second apply: effects executed", effects_of(&second)?.values().sum::<usize>() as f64, "", 0.0);
+    let traffic = traffic_of(&second)?;
+    let writes = traffic.iter().filter(|(what, _)| is_write(what)).map(|(_, count)| count).sum::<f64>();
+    report.bound("second apply: writes, counted at the store and at Kafka's client", writes, "", 0.0);
+    for (what, count) in traffic {
+        report.note(format!("second apply: {what} per 1,000 users"), count * 1_000.0 / users as f64, "");
+    }
     Ok(())
 }
 
@@ -95,6 +105,27 @@ impl Bench<'_> {
 fn effects_of(ran: &Ran) -> Outcome<BTreeMap<String, usize>> {
     let view: serde_json::Value = serde_json::from_str(&ran.stdout)?;
     Ok(serde_json::from_value(view["effects"].clone())?)
+}
+
+/// Whether a line of traffic is about changing something.
+fn is_write(what: &str) -> bool {
+    what.ends_with("Writes")
+        || ["Alter", "Create", "Delete"].iter().any(|verb| what.starts_with(&format!("Kafka {verb}")))
+}
+
+/// What was asked of Kafka and the store, each with its count.
+fn traffic_of(ran: &Ran) -> Outcome<Vec<(String, f64)>> {
+    let view: serde_json::Value = serde_json::from_str(&ran.stdout)?;
+    let mut lines = Vec::new();
+    let mut add = |prefix: &str, counts: &serde_json::Value| {
+        for (name, count) in counts.as_object().into_iter().flatten() {
+            lines.push((format!("{prefix} {name}"), count.as_f64().unwrap_or(0.0)));
+        }
+    };
+    add("Kafka", &view["traffic"]["kafkaRequests"]);
+    add("store", &view["traffic"]["stores"]["local"]);
+    lines.push(("Kafka logins and looks".to_owned(), view["traffic"]["kafkaProbes"].as_f64().unwrap_or(0.0)));
+    Ok(lines)
 }
 
 /// Every file below a folder with its size and modification time; the lock file is written by opening.

@@ -8,7 +8,7 @@ use super::passes::{Pass, Request, prepare};
 use super::progress::Bar;
 use super::{documents, output, saved_plan};
 use crate::diagnostic::ExitStatus;
-use crate::engine::{Executed, Finished, Limits, Mode, execute};
+use crate::engine::{Executed, Finished, Limits, Mode, Traffic, execute};
 use crate::view::{ApplyView, EndedView, PlanView, apply_text, plan_text};
 
 pub(super) async fn run(arguments: ApplyArguments) -> ExitStatus {
@@ -87,6 +87,14 @@ fn ask(view: &PlanView) -> Result<(), ExitStatus> {
     Err(ExitStatus::Failed)
 }
 
+/// The result for programs.
+#[derive(serde::Serialize)]
+struct ApplyResult<'a> {
+    #[serde(flatten)]
+    view: &'a ApplyView,
+    traffic: Traffic,
+}
+
 /// Draws the result and tells the exit status.
 fn finish(pass: &Pass, executed: &Executed, seconds: f64, format: PlainFormat) -> ExitStatus {
     let mut view = ApplyView {
@@ -110,7 +118,7 @@ fn finish(pass: &Pass, executed: &Executed, seconds: f64, format: PlainFormat) -
         view.ended.push(EndedView { user: user.clone(), how, why, hint });
     }
     let written = match format {
-        PlainFormat::Json => output::json(&view),
+        PlainFormat::Json => output::json(&ApplyResult { view: &view, traffic: pass.links.traffic() }),
         PlainFormat::Text if executed.users.is_empty() => ExitStatus::Done,
         PlainFormat::Text => output::data(&apply_text(&view)),
     };

@@ -101,6 +101,37 @@ pub enum ConnectError {
     Path(String),
 }
 
+/// What a pass asked of everything it talked to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Traffic {
+    /// Requests to Kafka's administrators' listeners, by API.
+    pub kafka_requests: BTreeMap<&'static str, u64>,
+    /// Connections to the clients' listeners, to look at a salt or to log in.
+    pub kafka_probes: u64,
+    /// Items asked of each store.
+    pub stores: BTreeMap<StoreName, store::Tally>,
+}
+
+impl Links {
+    /// What was asked so far.
+    pub fn traffic(&self) -> Traffic {
+        let mut traffic = Traffic::default();
+        for link in self.clusters.values().filter_map(Seen::known) {
+            for (api, count) in link.admin.requests() {
+                *traffic.kafka_requests.entry(api).or_default() += count;
+            }
+            traffic.kafka_probes += link.logins.as_ref().map_or(0, Logins::probes);
+        }
+        for (name, link) in &self.stores {
+            if let Seen::Known(link) = link {
+                traffic.stores.insert(name.clone(), link.reader.tally());
+            }
+        }
+        traffic
+    }
+}
+
 impl Surroundings {
     fn git(&self) -> Option<crate::git::Git> {
         crate::git::Git::find(&self.search_path, self.home.as_deref().map(std::path::Path::as_os_str))

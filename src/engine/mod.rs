@@ -25,7 +25,7 @@ mod store_effects;
 mod verify;
 
 pub use clock::{now, random_bytes};
-pub use connect::{ClusterLink, ConnectError, Links, Mode, StoreLink, Surroundings, connect};
+pub use connect::{ClusterLink, ConnectError, Links, Mode, StoreLink, Surroundings, Traffic, connect};
 pub use execute::{Executed, Failed, Finished, Limits, execute};
 pub use observe::{list_records, observe};
 pub use run::{Event, Events};

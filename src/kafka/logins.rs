@@ -7,6 +7,7 @@
 //! whose Describe shows the credential, and, where the slot is new, after [`Admin::barrier`](super::Admin::barrier).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -48,6 +49,7 @@ struct Listener {
     /// Per configured mechanism whether it has it, once that was tried; if not, what it offers.
     offers: BTreeMap<Mechanism, OnceCell<Result<(), String>>>,
     in_flight: Mutex<BTreeMap<HostPort, Arc<Semaphore>>>,
+    probes: AtomicU64,
 }
 
 impl std::fmt::Debug for Logins {
@@ -184,6 +186,7 @@ impl Logins {
             cluster,
             brokers: RwLock::default(),
             in_flight: Mutex::default(),
+            probes: AtomicU64::new(0),
         };
         let mut connection = listener.connect(LoginTarget::Bootstrap).await?;
         let answer = connection.call::<ApiVersions>(&api_versions(), deadlines.read).await;
@@ -194,6 +197,11 @@ impl Logins {
     /// The brokers as the listener advertises them; empty before the first login at [`LoginTarget::Bootstrap`].
     pub fn brokers(&self) -> BTreeMap<BrokerId, HostPort> {
         self.listener.brokers()
+    }
+
+    /// Connections made so far to look at a salt or to log in.
+    pub fn probes(&self) -> u64 {
+        self.listener.probes.load(Ordering::Relaxed)
     }
 
     /// Asks a broker for the salt of a credential, and hangs up. A user without such a credential counts as a failed
@@ -288,6 +296,7 @@ impl Listener {
             return Err(LoginOutcome::NameNotAscii);
         }
         let slot = self.slots(target).acquire_owned().await.expect("never closed");
+        self.probes.fetch_add(1, Ordering::Relaxed);
         let mut connection = self.connect(target).await.map_err(unreachable)?;
         let until = Instant::now() + self.deadlines.login;
         let first = ClientFirst::begin(user);

@@ -55,6 +55,7 @@ pub(super) enum Repeat {
 pub(super) struct Pool {
     dialer: Dialer,
     view: RwLock<View>,
+    sent: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// Opens connections and logs them in.
@@ -208,7 +209,12 @@ impl Pool {
         if let Some(broker) = view.brokers.iter().find(|broker| broker.address == address) {
             broker.give_back(session);
         }
-        Ok(Self { dialer, view: RwLock::new(view) })
+        Ok(Self { dialer, view: RwLock::new(view), sent: Mutex::default() })
+    }
+
+    /// Requests so far by the name of their API, logins not counted.
+    pub(super) fn sent(&self) -> BTreeMap<&'static str, u64> {
+        self.sent.lock().expect("no panic while it is held").clone()
     }
 
     /// Asks again which brokers there are, and what we may do.
@@ -273,6 +279,7 @@ impl Pool {
         let result = match self.check_out(broker).await {
             Err(error) => Err(CallError::unsent(error)),
             Ok((mut session, _slot)) => {
+                *self.sent.lock().expect("no panic while it is held").entry(A::NAME).or_default() += 1;
                 let result = session.connection.call_before::<A>(request, deadline, not_after).await;
                 if result.is_ok() {
                     broker.give_back(session);

@@ -72,6 +72,11 @@ impl Admin {
         self.pool.cluster()
     }
 
+    /// Requests so far by the name of their API, e.g. `CreateAcls`; logins are not counted.
+    pub fn requests(&self) -> BTreeMap<&'static str, u64> {
+        self.pool.sent()
+    }
+
     /// Asks again which brokers there are, and what we may do.
     pub async fn refresh(&self) -> Result<Arc<Cluster>, KafkaError> {
         self.pool.refresh().await?;
