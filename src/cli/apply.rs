@@ -24,7 +24,7 @@ async fn carry_out(arguments: ApplyArguments) -> Result<ExitStatus, ExitStatus> 
             (saved.documents, saved.request, Some(saved.digest))
         }
         None => {
-            let documents = documents::read(&arguments.files)?;
+            let documents = documents::read_for_pass(&arguments.files)?;
             let request = Request::new(arguments.pass.clone(), &documents)?;
             (documents, request, None)
         }

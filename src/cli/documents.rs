@@ -11,25 +11,37 @@ use crate::engine::Surroundings;
 use crate::names::ClusterName;
 use crate::source;
 use crate::spec::{self, Documents};
+use crate::view::counted;
 
 /// Where documents are if nobody says.
 const DEFAULT_FOLDER: &str = "kastellan";
 
-/// Reads and checks documents; prints findings.
+/// Reads and checks documents; prints errors. Warnings are for `validate`, and for those who are about to change things.
 ///
 /// # Errors
 /// The status to exit with; everything is said already.
 pub(super) fn read(arguments: &FileArguments) -> Result<Documents, ExitStatus> {
-    match read_quietly(&paths(arguments)) {
-        Ok((documents, warnings)) => {
-            output::findings(&warnings);
-            Ok(documents)
-        }
-        Err(findings) => {
-            output::findings(&findings);
-            Err(ExitStatus::Failed)
-        }
+    read_with_warnings(arguments).map(|(documents, _)| documents)
+}
+
+/// As [`read`], and says how many warnings there are.
+///
+/// # Errors
+/// The status to exit with; everything is said already.
+pub(super) fn read_for_pass(arguments: &FileArguments) -> Result<Documents, ExitStatus> {
+    let (documents, warnings) = read_with_warnings(arguments)?;
+    if !warnings.0.is_empty() {
+        let count = counted(warnings.0.len(), "warning");
+        output::note(&format!("{count} about the documents: see `kastellan validate`\n"));
     }
+    Ok(documents)
+}
+
+fn read_with_warnings(arguments: &FileArguments) -> Result<(Documents, Findings), ExitStatus> {
+    read_quietly(&paths(arguments)).map_err(|findings| {
+        output::findings(&findings);
+        ExitStatus::Failed
+    })
 }
 
 /// The paths a command was given, or the default.

@@ -14,7 +14,7 @@ pub(super) async fn run(arguments: PlanArguments) -> ExitStatus {
 }
 
 async fn show(arguments: PlanArguments) -> Result<ExitStatus, ExitStatus> {
-    let documents = documents::read(&arguments.files)?;
+    let documents = documents::read_for_pass(&arguments.files)?;
     let request = Request::new(arguments.pass, &documents)?;
     let pass = prepare(&documents, &request, Mode::Look).await?;
     let written = match arguments.output {

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output;
 use crate::engine::{Event, Events};
+use crate::view::counted;
 
 /// A bar of users that are through, with what is being done.
 pub(super) struct Bar {
@@ -44,9 +45,9 @@ impl Events for Bar {
             }
             Event::Fence { users, wait } => {
                 let text = format!(
-                    "{users} user{} wait {} s until no earlier request can still be on its way (fence, see `admin.fence`)",
-                    if users == 1 { "" } else { "s" },
-                    wait.as_secs_f32().ceil()
+                    "waiting {} s for {}, until no earlier request can still be on its way (`admin.fence`)",
+                    wait.as_secs_f32().ceil(),
+                    counted(users, "user"),
                 );
                 self.bar.suspend(|| output::note(&text));
             }

@@ -3,6 +3,7 @@
 use super::arguments::{FindingFormat, ValidateArguments};
 use super::{documents, output};
 use crate::diagnostic::{ExitStatus, Finding, Findings, Severity};
+use crate::view::counted;
 
 pub(super) fn run(arguments: ValidateArguments) -> ExitStatus {
     let (found, counts) = match documents::read_quietly(&documents::paths(&arguments.files)) {
@@ -16,9 +17,12 @@ pub(super) fn run(arguments: ValidateArguments) -> ExitStatus {
         FindingFormat::Text => {
             output::findings(&found);
             match counts {
-                Some((stores, clusters, users)) => {
-                    output::data(&format!("Valid: {stores} stores, {clusters} clusters, {users} users.\n"))
-                }
+                Some((stores, clusters, users)) => output::data(&format!(
+                    "Valid: {}, {}, {}.\n",
+                    counted(stores, "store"),
+                    counted(clusters, "cluster"),
+                    counted(users, "user")
+                )),
                 None => ExitStatus::Done,
             }
         }

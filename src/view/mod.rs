@@ -10,6 +10,7 @@ mod result;
 mod status;
 
 pub use access::{AccessLine, access_lines, quota_lines};
+pub(crate) use number::counted;
 pub use plan::{ActionView, Change, PlanView, ReportView, Subject, Summary, UserView};
 pub use plan_text::{plan_markdown, plan_text};
 pub use result::{ApplyView, EndedView, VerifyView, apply_text, verify_text};

@@ -12,7 +12,7 @@ pub(super) fn byte_rate(bytes: f64) -> String {
 }
 
 /// `1 user`, `2 users`.
-pub(super) fn counted(count: usize, noun: &str) -> String {
+pub(crate) fn counted(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }

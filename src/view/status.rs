@@ -160,7 +160,8 @@ pub fn status_text(view: &StatusView, now: Timestamp) -> String {
         for delivery in &user.deliveries {
             let target = delivery.target.as_deref().unwrap_or("not written yet");
             let why = delivery.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            let _ = writeln!(text, "    {}  {}  {target}{why}", delivery.name, delivery.state);
+            let state = if delivery.state == "inStep" { "in step" } else { delivery.state };
+            let _ = writeln!(text, "    {}  {state}  {target}{why}", delivery.name);
         }
     }
     text
