@@ -1,10 +1,12 @@
 //! `kastellan policy`.
 
+use std::fmt::Write as _;
+
 use super::arguments::{PolicyArguments, PolicyCommand, PurposeArgument};
 use super::{documents, output};
 use crate::diagnostic::ExitStatus;
-use crate::kafka::{Purpose, needed_rights};
-use crate::names::AclRule;
+use crate::kafka::{Purpose, explained_rights};
+use crate::spec::{AdminAuthentication, AdminSpec};
 
 pub(super) fn run(arguments: PolicyArguments) -> ExitStatus {
     let PolicyCommand::Kafka { purpose, files } = arguments.command;
@@ -16,26 +18,54 @@ pub(super) fn run(arguments: PolicyArguments) -> ExitStatus {
         PurposeArgument::Plan => Purpose::Planning,
         PurposeArgument::Apply => Purpose::Applying,
     };
-    let mut text = String::new();
-    for (name, cluster) in &documents.clusters {
-        let username = cluster.admin.authentication.as_ref().and_then(|login| login.username());
-        let principal = match username {
-            Some(user) => format!("User:{user}"),
-            None => "User:<the principal of Kastellan's certificate>".to_owned(),
-        };
-        text.push_str(&format!("# cluster {name}\n"));
-        text.push_str(&command(&cluster.admin.bootstrap_servers.to_string(), &principal, &needed_rights(purpose)));
-    }
-    output::data(&text)
+    let texts = documents.clusters.iter().map(|(name, cluster)| grant(name.as_str(), &cluster.admin, purpose));
+    output::data(&texts.collect::<Vec<_>>().join("\n"))
 }
 
-/// One command of `kafka-acls.sh` that grants `rules`, all of them about the cluster.
-pub fn command(bootstrap_servers: &str, principal: &str, rules: &[AclRule]) -> String {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
-    let operations = rules.iter().map(|rule| format!(" --operation {}", rule.operation)).collect::<String>();
-    format!(
-        "kafka-acls.sh --bootstrap-server {} --command-config admin.properties --add --allow-principal {}{operations} --cluster\n",
-        quoted(bootstrap_servers),
-        quoted(principal),
-    )
+/// What an administrator runs to give Kastellan's own user its rights on one cluster: a piece of a shell script.
+fn grant(cluster: &str, admin: &AdminSpec, purpose: Purpose) -> String {
+    let can = match purpose {
+        Purpose::Planning => "plan, and change nothing",
+        Purpose::Applying => "plan and apply",
+    };
+    let mut text = format!("# Cluster `{cluster}`: lets Kastellan {can}.\n");
+    for (operation, needed_for) in explained_rights(purpose) {
+        let _ = writeln!(text, "#   {:<15}  {needed_for}", operation.as_str());
+    }
+    let protocol = match (&admin.authentication, &admin.tls) {
+        (Some(AdminAuthentication::Tls { .. }), _) | (None, Some(_)) => "SSL",
+        (Some(AdminAuthentication::Scram { .. } | AdminAuthentication::Plain { .. }), Some(_)) => "SASL_SSL",
+        (Some(AdminAuthentication::Scram { .. } | AdminAuthentication::Plain { .. }), None) => "SASL_PLAINTEXT",
+        (None, None) => "PLAINTEXT",
+    };
+    let _ = writeln!(
+        text,
+        "# An administrator's own login belongs into admin.properties, with security.protocol={protocol}."
+    );
+    let principal = match &admin.authentication {
+        Some(AdminAuthentication::Scram { username, .. } | AdminAuthentication::Plain { username, .. }) => {
+            quoted(&format!("User:{username}"))
+        }
+        // What brokers make of a certificate's subject is their `ssl.principal.mapping.rules`.
+        Some(AdminAuthentication::Tls { .. }) => {
+            text.push_str(
+                "# Set PRINCIPAL to what the brokers call Kastellan's certificate: User:CN=… unless they map it.\n",
+            );
+            "\"${PRINCIPAL:?}\"".to_owned()
+        }
+        None => quoted("User:ANONYMOUS"),
+    };
+    let operations = explained_rights(purpose).map(|(operation, _)| format!(" --operation {operation}"));
+    let operations = operations.collect::<String>();
+    let _ = writeln!(
+        text,
+        "kafka-acls.sh --bootstrap-server {} --command-config admin.properties --add \\\n    --allow-principal {principal} --cluster{operations}",
+        quoted(&admin.bootstrap_servers.to_string()),
+    );
+    text
+}
+
+/// A word for a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }

@@ -40,7 +40,7 @@ pub use endpoint::{Authentication, ClientCertificate, ClientsEndpoint, Deadlines
 pub use error::KafkaError;
 pub use logins::{LoggedIn, LoginOutcome, LoginRequest, LoginStep, LoginTarget, Logins, Peek};
 pub use outcome::{Outcome, Unsent};
-pub use policy::{Purpose, needed_rights};
+pub use policy::{Purpose, explained_rights, needed_rights};
 #[cfg(feature = "librdkafka")]
 pub use second_opinion::{Opinion, RecordTrip, second_opinion};
 pub use wire::{AclListing, Malformed, decode_answer};

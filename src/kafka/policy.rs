@@ -11,18 +11,24 @@ pub enum Purpose {
     Applying,
 }
 
-/// The ACLs of Kastellan's principal, all on the cluster resource; none of them lets it read or write a record.
-///
-/// `Describe`: SCRAM credentials and ACLs. `DescribeConfigs`: quotas and `super.users`. `Alter`: SCRAM credentials and
-/// ACLs. `AlterConfigs`: quotas. Logins need none.
+/// What [`Purpose::Planning`] needs, and then what [`Purpose::Applying`] needs on top.
+const RIGHTS: [(Operation, Purpose, &str); 4] = [
+    (Operation::Describe, Purpose::Planning, "see users and ACLs"),
+    (Operation::DescribeConfigs, Purpose::Planning, "see quotas"),
+    (Operation::Alter, Purpose::Applying, "change users and ACLs"),
+    (Operation::AlterConfigs, Purpose::Applying, "change quotas"),
+];
+
+/// The ACLs of Kastellan's principal, all on the cluster resource; none of them lets it read or write a record. Logins
+/// need none.
 pub fn needed_rights(purpose: Purpose) -> Vec<AclRule> {
-    let operations: &[Operation] = match purpose {
-        Purpose::Planning => &[Operation::Describe, Operation::DescribeConfigs],
-        Purpose::Applying => {
-            &[Operation::Describe, Operation::DescribeConfigs, Operation::Alter, Operation::AlterConfigs]
-        }
-    };
-    operations.iter().copied().map(on_cluster).collect()
+    explained_rights(purpose).map(|(operation, _)| on_cluster(operation)).collect()
+}
+
+/// The operations of [`needed_rights`], in its order, each with what it is needed for, e.g. "see users and ACLs".
+pub fn explained_rights(purpose: Purpose) -> impl Iterator<Item = (Operation, &'static str)> {
+    let is_needed = move |needs: Purpose| needs == Purpose::Planning || needs == purpose;
+    RIGHTS.into_iter().filter(move |(_, needs, _)| is_needed(*needs)).map(|(operation, _, why)| (operation, why))
 }
 
 fn on_cluster(operation: Operation) -> AclRule {

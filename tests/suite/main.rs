@@ -3,6 +3,7 @@
 mod architecture;
 mod documents;
 mod engine;
+mod examples;
 mod kafka_client;
 mod plans;
 mod renderings;
