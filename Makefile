@@ -15,6 +15,17 @@ FUZZ_SECONDS := 60
 help: ## lists the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
+.PHONY: demo
+demo: prerequisites ## shows everything on a real Kafka, in a minute once it is built
+	@test -x "$${CARGO_TARGET_DIR:-target}/debug/kastellan" \
+	    || echo "Building Kastellan. The first time, this takes some minutes: time for a coffee."
+	@cargo build --locked --bin kastellan --example demo
+	@cargo run --quiet --locked --example demo
+
+.PHONY: sandbox
+sandbox: prerequisites ## starts a real Kafka to play with, until Ctrl-D
+	@cargo run --locked --example sandbox -- 3
+
 .PHONY: test
 test: lint deny ## checks everything: format, lints, dependencies, unit tests, real servers
 	cargo test --locked --features $(FEATURES)
