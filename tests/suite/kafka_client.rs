@@ -439,6 +439,9 @@ impl std::io::Write for Captured {
 
 #[test]
 fn the_log_at_its_most_talkative_shows_no_secret() {
+    // Beside a single subscriber, tracing asks only the thread that meets a log line first, which may be another test's
+    // with no subscriber; with two it asks both.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let captured = Captured::default();
     let writer = captured.clone();
     let subscriber = tracing_subscriber::fmt()
