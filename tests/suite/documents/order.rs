@@ -38,6 +38,32 @@ fn documents() -> Vec<String> {
     documents
 }
 
+/// Pieces of YAML that mean something, to be dropped into documents where they do not belong.
+const TOKENS: [&str; 22] = [
+    "&a ",
+    "*a",
+    "<<: ",
+    "!!str ",
+    "!x ",
+    "? ",
+    "- ",
+    ": ",
+    "|\n",
+    ">-\n",
+    "\n---\n",
+    "\n...\n",
+    "%YAML 1.2\n",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "\t",
+    "\"",
+    "'",
+    "\u{feff}",
+];
+
 proptest! {
     #[test]
     fn any_order_of_documents_in_any_files_means_the_same(
@@ -58,7 +84,7 @@ proptest! {
 
     #[test]
     fn damaged_documents_are_answered(
-        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..8),
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 1..8),
         which in 0..2_usize,
     ) {
         let mut sources = example();
@@ -68,6 +94,7 @@ proptest! {
             match edit {
                 0 => bytes[index] = byte,
                 1 => bytes.insert(index, byte),
+                2 => drop(bytes.splice(index..index, TOKENS[usize::from(byte) % TOKENS.len()].bytes())),
                 _ => drop(bytes.remove(index)),
             }
         }
