@@ -16,13 +16,13 @@ pub const STANDARD_INPUT: &str = "-";
 const EXTENSIONS: [&str; 2] = ["yaml", "yml"];
 
 /// Most files of one run: a folder named by mistake (`/`, a home) must end in an error, not in hours of reading.
-const FILES_MAX: usize = 200_000;
+pub(super) const FILES_MAX: usize = 200_000;
 
 /// Most folders of one run, for the same reason: a tree without a single document in it ends as well.
 const FOLDERS_MAX: usize = 200_000;
 
 /// Most bytes of all files of one run: 100,000 users with five ACLs each are about 80 MB.
-const TOTAL_BYTES_MAX: usize = 1024 * 1024 * 1024;
+pub(super) const TOTAL_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Why documents could not be read from where they are.
 #[derive(Debug, thiserror::Error)]
@@ -200,7 +200,7 @@ fn failed(path: &Path, source: std::io::Error) -> FilesError {
     FilesError::Read { path: path.to_owned(), source }
 }
 
-fn is_document(path: &Path) -> bool {
+pub(super) fn is_document(path: &Path) -> bool {
     path.extension().and_then(OsStr::to_str).is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
