@@ -174,8 +174,12 @@ pub(super) struct PlanArguments {
     /// Exit with 2 when there is something to do
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// Compare with the documents of a Git revision, or another folder; contacts nothing
-    #[arg(long, value_name = "REF|PATH", conflicts_with_all = ["save"])]
+    /// Compare with the documents of another folder or file, or else of a Git revision; contacts nothing
+    #[arg(
+        long,
+        value_name = "REF|PATH",
+        conflicts_with_all = ["save", "prune", "adopt", "max_deletes", "allow_empty", "undo_for"]
+    )]
     pub against: Option<String>,
 }
 

@@ -10,7 +10,7 @@ use crate::diagnostic::{Chain, ExitStatus, Finding, Findings};
 use crate::engine::Surroundings;
 use crate::names::ClusterName;
 use crate::source;
-use crate::spec::{self, Documents};
+use crate::spec::{self, Documents, SourceText};
 use crate::view::counted;
 
 /// Where documents are if nobody says.
@@ -51,12 +51,16 @@ pub(super) fn paths(arguments: &FileArguments) -> Vec<PathBuf> {
 
 /// Reads and checks documents; prints nothing.
 pub(super) fn read_quietly(paths: &[PathBuf]) -> Result<(Documents, Findings), Findings> {
-    let sources = source::files::read(paths, &mut std::io::stdin()).map_err(|error| {
+    spec::read(&read_texts(paths)?)
+}
+
+/// Reads files; prints nothing.
+pub(super) fn read_texts(paths: &[PathBuf]) -> Result<Vec<SourceText>, Findings> {
+    source::files::read(paths, &mut std::io::stdin()).map_err(|error| {
         let mut finding = Finding::error("unreadable", Chain(&error).to_string());
         finding.hint = error.hint().map(str::to_owned);
         Findings(vec![finding])
-    })?;
-    spec::read(&sources)
+    })
 }
 
 /// The CA of every cluster's clients' listener that names one: it is part of what clients are given.

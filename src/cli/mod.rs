@@ -1,5 +1,6 @@
 //! The command line: reads flags, environment and files once, calls the engine, prints a `view`. It decides nothing.
 
+mod against;
 mod apply;
 mod arguments;
 mod documents;

@@ -2,7 +2,7 @@
 
 use super::arguments::{Format, PlanArguments};
 use super::passes::{Request, prepare};
-use super::{documents, output, saved_plan};
+use super::{against, documents, output, saved_plan};
 use crate::diagnostic::ExitStatus;
 use crate::engine::Mode;
 use crate::view::{PlanView, plan_markdown, plan_text};
@@ -14,6 +14,9 @@ pub(super) async fn run(arguments: PlanArguments) -> ExitStatus {
 }
 
 async fn show(arguments: PlanArguments) -> Result<ExitStatus, ExitStatus> {
+    if let Some(other) = &arguments.against {
+        return against::show(&arguments, other);
+    }
     let documents = documents::read_for_pass(&arguments.files)?;
     let request = Request::new(arguments.pass, &documents)?;
     let pass = prepare(&documents, &request, Mode::Look).await?;

@@ -10,7 +10,7 @@ mod text;
 pub use chain::Chain;
 pub use exit::ExitStatus;
 pub use finding::{Finding, Findings, Location, Severity, Snippet};
-pub use text::FindingText;
+pub use text::{FindingText, Harmless};
 
 /// What to do about a failed step at a port (store, Kafka, delivery).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

@@ -56,7 +56,7 @@ impl std::fmt::Display for Mark<'_> {
 }
 
 /// Displays a text with everything replaced that a terminal would obey or that reorders what is read.
-struct Harmless<'a>(&'a str);
+pub struct Harmless<'a>(pub &'a str);
 
 impl std::fmt::Display for Harmless<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -232,10 +232,7 @@ mod tests {
         let followed = (0..7).map(|_| read_followed(&mut rest).unwrap()).collect::<Vec<_>>();
         let file = |bytes| Followed::File(Blob { object: ObjectId(ID.into()), bytes });
         let elsewhere = || Followed::Elsewhere;
-        assert_eq!(
-            followed,
-            [file(12), elsewhere(), elsewhere(), Followed::Folder, elsewhere(), elsewhere(), file(0)]
-        );
+        assert_eq!(followed, [file(12), elsewhere(), elsewhere(), Followed::Folder, elsewhere(), elsewhere(), file(0)]);
         assert!(rest.is_empty());
         assert_eq!(read_followed(&mut rest), None);
     }

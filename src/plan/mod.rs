@@ -1,9 +1,13 @@
 //! The plan: what leads from observed to desired, decided user by user, and a report of everything that is not done and
 //! why. Pure, synchronous, silent.
 
+mod against;
 mod limits;
 mod report;
 
+pub use against::{
+    Comparison, Difference, DocumentDifferences, DocumentId, FieldChange, Principal, What, Widening, compare,
+};
 pub use limits::Refusal;
 pub use report::{Report, Reported};
 

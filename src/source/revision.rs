@@ -182,8 +182,8 @@ impl Reading<'_> {
         if named == Path::new(STANDARD_INPUT) {
             return Err(RevisionError::StandardInput { revision: revision() });
         }
-        let real = std::fs::canonicalize(named)
-            .map_err(|source| RevisionError::Path { path: named.to_owned(), source })?;
+        let real =
+            std::fs::canonicalize(named).map_err(|source| RevisionError::Path { path: named.to_owned(), source })?;
         let folder = if real.is_dir() { &real } else { real.parent().unwrap_or(&real) };
         let Some(work_tree) = enclosing_work_tree(folder) else {
             return Err(RevisionError::NoWorkTree { revision: revision(), path: named.to_owned() });
@@ -221,7 +221,8 @@ impl Reading<'_> {
         let blobs = files.iter().map(|(_, blob)| blob).collect::<Vec<_>>();
         let contents = self.git.contents(root.work_tree, &blobs);
         let contents = contents.map_err(|source| self.silent(root.work_tree, source))?;
-        let texts = files.into_iter().zip(contents).map(|((name, _), bytes)| SourceText { file: Arc::new(name), bytes });
+        let texts =
+            files.into_iter().zip(contents).map(|((name, _), bytes)| SourceText { file: Arc::new(name), bytes });
         self.found.texts.extend(texts);
         Ok(())
     }

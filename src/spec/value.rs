@@ -36,7 +36,7 @@ impl FilePath {
     }
 
     /// The path without `.` and `..`, for comparisons within one set of documents. Links are not followed.
-    pub(super) fn normal(&self) -> PathBuf {
+    pub fn normal(&self) -> PathBuf {
         let mut normal = PathBuf::new();
         let path = self.resolve(Some(Path::new("~"))).unwrap_or_default();
         for component in path.components() {

@@ -3,6 +3,9 @@
 //! JSON field names and `schema` are a versioned contract.
 
 mod access;
+mod against;
+mod against_text;
+mod markup;
 mod number;
 mod plan;
 mod plan_text;
@@ -10,6 +13,8 @@ mod result;
 mod status;
 
 pub use access::{AccessLine, access_lines, quota_lines};
+pub use against::{ComparisonSummary, ComparisonView, DifferenceView, DocumentView};
+pub use against_text::{comparison_markdown, comparison_text};
 pub(crate) use number::counted;
 pub use plan::{ActionView, Change, PlanView, ReportView, Subject, Summary, UserView};
 pub use plan_text::{plan_markdown, plan_text};

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::markup::{escape, fence_safe, harmless};
 use super::number::counted;
 use super::plan::{ActionView, Change, PlanView, ReportView, UserView};
+use crate::names::{NamespacedName, UserName};
 
 /// Users shown for one and the same reason before the rest of them is only counted.
 const SAME_REASON_MAX: usize = 5;
@@ -35,7 +37,7 @@ fn head(view: &PlanView) -> String {
     format!("{clusters}{stores} · {} declared, {} in step", counted(view.declared, "user"), view.in_step)
 }
 
-const fn sign(change: Change) -> char {
+pub(super) const fn sign(change: Change) -> char {
     match change {
         Change::Add => '+',
         Change::Change => '~',
@@ -53,15 +55,20 @@ fn line(action: &ActionView, names_clusters: bool) -> String {
     if let Some(reason) = &action.reason {
         let _ = write!(line, ": {reason}");
     }
-    line
+    harmless(&line)
+}
+
+/// A user, with its name in Kafka where that is another.
+fn heading(user: &NamespacedName, username: &UserName) -> String {
+    let mut heading = user.to_string();
+    if username.as_str() != user.name.as_str() {
+        let _ = write!(heading, " (Kafka user `{username}`)");
+    }
+    harmless(&heading)
 }
 
 fn write_user(user: &UserView, names_clusters: bool, text: &mut String) {
-    let _ = write!(text, "{}", user.user);
-    if user.username.as_str() != user.user.name.as_str() {
-        let _ = write!(text, " (Kafka user `{}`)", user.username);
-    }
-    text.push('\n');
+    let _ = writeln!(text, "{}", heading(&user.user, &user.username));
     let mut actions = user.actions.iter().collect::<Vec<_>>();
     actions.sort_by_key(|action| action.destructive);
     for action in actions {
@@ -85,9 +92,9 @@ fn write_reports(view: &PlanView, text: &mut String) {
             let _ = write!(text, "\n{heading}\n");
         }
         let who = report.user.as_ref().map(|user| format!("{user}  ")).unwrap_or_default();
-        let _ = writeln!(text, "  {who}{}", report.text);
+        let _ = writeln!(text, "  {}", harmless(&format!("{who}{}", report.text)));
         if let Some(hint) = &report.hint {
-            let _ = writeln!(text, "      {hint}");
+            let _ = writeln!(text, "      {}", harmless(hint));
         }
     }
     for ((kind, reason), count) in seen.into_iter().filter(|(_, count)| *count > SAME_REASON_MAX) {
@@ -142,26 +149,4 @@ fn write_markdown_reports(view: &PlanView, text: &mut String) {
         let user = report.user.as_ref().map(ToString::to_string).unwrap_or_default();
         let _ = writeln!(text, "| {} | {} | {} |", report.kind, escape(&user), escape(&report.text));
     }
-}
-
-/// Names come from documents that anybody may propose: nothing of them may become markup.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\\' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '!' | '~' | '`' => {
-                escaped.push('\\');
-                escaped.push(character);
-            }
-            '@' => escaped.push_str("&#64;"),
-            '\n' | '\r' => escaped.push(' '),
-            _ => escaped.push(character),
-        }
-    }
-    escaped
-}
-
-/// Keeps a line from ending the code block it stands in.
-fn fence_safe(line: &str) -> String {
-    line.replace("```", "'''").replace(['\n', '\r'], " ")
 }

@@ -1,0 +1,195 @@
+//! ACLs and quotas, by principal and cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Comparison, Difference, DocumentId, What, Widening};
+use crate::names::{
+    AclRule, ClusterName, NamespacedName, Operation, PatternType, Permission, ResourceType, UserName, UserQuotas,
+};
+use crate::spec::{Authentication, DeletionPolicy, Documents, KafkaUserSpec};
+use crate::state;
+
+/// How the access of one principal on one cluster differs.
+#[derive(PartialEq)]
+struct Delta<'a> {
+    principal: &'a UserName,
+    /// Whether ACLs are declared at all, where that changed.
+    managed: Option<bool>,
+    added: Vec<AclRule>,
+    removed: Vec<AclRule>,
+    /// From and to, where they differ.
+    quotas: Option<(Option<UserQuotas>, Option<UserQuotas>)>,
+    presence: Presence,
+}
+
+/// Which side declares the principal on the cluster.
+#[derive(Clone, Copy, PartialEq)]
+enum Presence {
+    Both,
+    Newer,
+    /// Its credential is what `Older` says.
+    Older(Login),
+}
+
+/// Whether somebody can still log in as a principal that no document declares any more.
+#[derive(Clone, Copy, PartialEq)]
+enum Login {
+    /// Its credential goes with it.
+    Goes,
+    /// Somebody else authenticates it, or its credential stays where it was.
+    Stays,
+}
+
+type Declared<'a> = BTreeMap<(&'a ClusterName, &'a UserName), (&'a NamespacedName, &'a KafkaUserSpec)>;
+
+pub(super) fn compare_access(before: &Documents, after: &Documents, comparison: &mut Comparison) {
+    let (old, new) = (declared(before), declared(after));
+    let mut deltas: BTreeMap<&NamespacedName, Vec<(Delta<'_>, Vec<ClusterName>)>> = BTreeMap::new();
+    for key in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+        let (from, to) = (old.get(key).copied(), new.get(key).copied());
+        let Some((document, _)) = to.or(from) else { continue };
+        let Some(delta) = delta(key.1, from, to, after) else { continue };
+        let known = deltas.entry(document).or_default();
+        match known.iter_mut().find(|(other, _)| *other == delta) {
+            Some((_, clusters)) => clusters.push(key.0.clone()),
+            None => known.push((delta, vec![key.0.clone()])),
+        }
+    }
+    for (document, deltas) in deltas {
+        let lines = deltas.into_iter().flat_map(|(delta, clusters)| lines(delta, &clusters));
+        comparison.note(DocumentId::User(document.clone()), lines);
+    }
+}
+
+/// Who declares each principal; the documents' checks leave one.
+fn declared(documents: &Documents) -> Declared<'_> {
+    let users = documents.users.iter();
+    users
+        .flat_map(|(user, spec)| spec.clusters.iter().map(move |cluster| ((cluster, &spec.username), (user, spec))))
+        .collect()
+}
+
+/// `None` where nothing differs.
+fn delta<'a>(
+    principal: &'a UserName,
+    from: Option<(&NamespacedName, &KafkaUserSpec)>,
+    to: Option<(&NamespacedName, &KafkaUserSpec)>,
+    after: &Documents,
+) -> Option<Delta<'a>> {
+    // A principal that a side does not declare has nothing there, of what the other side manages.
+    let side = |spec: &KafkaUserSpec| (spec.authorization.clone(), spec.quotas);
+    let nothing = |(rules, quotas): (Option<Vec<AclRule>>, Option<UserQuotas>)| {
+        (rules.map(|_| Vec::new()), quotas.map(|_| UserQuotas::default()))
+    };
+    let ((old_rules, old_quotas), (new_rules, new_quotas), presence) = match (from, to) {
+        (None, None) => return None,
+        (Some((_, from)), Some((_, to))) => (side(from), side(to), Presence::Both),
+        (None, Some((_, to))) => (nothing(side(to)), side(to), Presence::Newer),
+        (Some((user, from)), None) => {
+            let is_gone = !after.users.contains_key(user);
+            if is_gone && from.deletion_policy == DeletionPolicy::Retain {
+                return None;
+            }
+            let login = match &from.authentication {
+                Authentication::Scram(_) if is_gone => Login::Goes,
+                Authentication::Scram(_) | Authentication::External => Login::Stays,
+            };
+            (side(from), nothing(side(from)), Presence::Older(login))
+        }
+    };
+    let managed = (old_rules.is_some() != new_rules.is_some()).then_some(new_rules.is_some());
+    let (added, removed) = match (old_rules, new_rules) {
+        (old, Some(new)) => {
+            let change = state::compare_access(Some(&new), None, &old.unwrap_or_default(), UserQuotas::default());
+            (change.create, change.delete)
+        }
+        (_, None) => (Vec::new(), Vec::new()),
+    };
+    let quotas = (old_quotas != new_quotas).then_some((old_quotas, new_quotas));
+    let is_same = managed.is_none() && added.is_empty() && removed.is_empty() && quotas.is_none();
+    (!is_same).then_some(Delta { principal, managed, added, removed, quotas, presence })
+}
+
+fn lines(delta: Delta<'_>, clusters: &[ClusterName]) -> Vec<Difference> {
+    let Delta { principal, managed, added, removed, quotas, presence } = delta;
+    let mut lines = Vec::new();
+    match managed {
+        Some(true) => lines.push(Difference::new(What::RulesManaged(principal.clone())).destructive(true)),
+        Some(false) => lines.push(Difference::new(What::RulesUnmanaged(principal.clone()))),
+        None => {}
+    }
+    for ((widens, cuts), rules) in grouped(added, |rule| added_risk(rule, principal, presence)) {
+        let line = Difference::new(What::RulesAdded(principal.clone(), rules));
+        lines.push(line.widens(widens).destructive(cuts));
+    }
+    for ((widens, cuts), rules) in grouped(removed, |rule| removed_risk(rule, presence)) {
+        let line = Difference::new(What::RulesRemoved(principal.clone(), rules));
+        lines.push(line.widens(widens).destructive(cuts));
+    }
+    if let Some((from, to)) = quotas {
+        let removes = match (from, to) {
+            (Some(from), Some(to)) => state::QuotaChange { from, to }.removed() > 0,
+            // What exists and is not declared goes.
+            (None, Some(to)) => to.values().iter().any(Option::is_none),
+            (_, None) => false,
+        };
+        let what = What::Quotas { principal: principal.clone(), from, to };
+        lines.push(Difference::new(what).destructive(removes));
+    }
+    lines.into_iter().map(|line| line.on(clusters.to_vec())).collect()
+}
+
+/// Why a rule opens more than it seems to, and whether it takes something away.
+type Risk = (Option<Widening>, bool);
+
+/// Rules with the same risk together, in the order they were in.
+fn grouped(rules: Vec<AclRule>, risk: impl Fn(&AclRule) -> Risk) -> BTreeMap<Risk, Vec<AclRule>> {
+    let mut groups: BTreeMap<Risk, Vec<AclRule>> = BTreeMap::new();
+    for rule in rules {
+        groups.entry(risk(&rule)).or_default().push(rule);
+    }
+    groups
+}
+
+/// The user name that stands for every user (`User:*`).
+fn is_everyone(principal: &UserName) -> bool {
+    principal.as_str() == "*"
+}
+
+fn added_risk(rule: &AclRule, principal: &UserName, presence: Presence) -> Risk {
+    match rule.permission {
+        // A denial cuts off whoever is there already.
+        Permission::Deny => (None, presence == Presence::Both || is_everyone(principal)),
+        Permission::Allow => (widening(rule, principal), false),
+    }
+}
+
+fn removed_risk(rule: &AclRule, presence: Presence) -> Risk {
+    match (rule.permission, presence) {
+        (Permission::Allow, _) => (None, true),
+        // Nobody is left whom it denied anything.
+        (Permission::Deny, Presence::Older(Login::Goes)) => (None, false),
+        (Permission::Deny, Presence::Older(Login::Stays) | Presence::Both | Presence::Newer) => {
+            (Some(Widening::DenialGone), false)
+        }
+    }
+}
+
+/// Why a rule that allows something deserves a second look: the gravest reason.
+fn widening(rule: &AclRule, principal: &UserName) -> Option<Widening> {
+    let administers = matches!(
+        (rule.resource_type, rule.operation),
+        (ResourceType::Cluster, Operation::All | Operation::Alter | Operation::AlterConfigs | Operation::ClusterAction)
+    );
+    if is_everyone(principal) {
+        Some(Widening::Everyone)
+    } else if administers {
+        Some(Widening::Administration)
+    } else if rule.resource_type == ResourceType::User {
+        Some(Widening::Impersonation)
+    } else if rule.pattern_type == PatternType::Literal && &*rule.resource_name == "*" {
+        Some(Widening::EveryResource)
+    } else {
+        None
+    }
+}
