@@ -144,16 +144,21 @@ pub fn create_directories(folder: &Path) -> Result<(), StoreError> {
 
 /// Makes the missing ones of a folder and those above it, and notes the folders that got a new entry.
 fn make_missing(folder: &Path, touched: &mut Vec<PathBuf>) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => touched.extend(folder.parent().map(Path::to_owned)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+    let create = || match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => Ok(folder.parent().map(Path::to_owned)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(error),
+    };
+    let entered = match create() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).ok_or(error)?;
             make_missing(above, touched)?;
-            make_missing(folder, touched)?;
+            // Once more only: in `/proc` nothing can be made, and says `NotFound` for ever.
+            create()?
         }
-        Err(error) => return Err(error),
-    }
+        created => created?,
+    };
+    touched.extend(entered);
     Ok(())
 }
 
@@ -276,4 +281,18 @@ pub fn random_number() -> u128 {
     let mut bytes = [0; 16];
     ring::rand::SystemRandom::new().fill(&mut bytes).expect("the operating system's generator answers");
     u128::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_cannot_be_made_are_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        create_directories(&folder.path().join("a/b/c")).unwrap();
+        assert!(folder.path().join("a/b/c").is_dir());
+        // Nothing can be made in `/proc`, and its answer is that there is nothing, not that it is forbidden.
+        assert!(create_directories(Path::new("/proc/kastellan/a/b")).is_err());
+    }
 }
