@@ -5,9 +5,7 @@ mod against;
 mod limits;
 mod report;
 
-pub use against::{
-    Comparison, Difference, DocumentDifferences, DocumentId, FieldChange, Principal, What, Widening, compare,
-};
+pub use against::{Comparison, Difference, DocumentDifferences, DocumentId, FieldChange, What, Widening, compare};
 pub use limits::Refusal;
 pub use report::{Report, Reported};
 

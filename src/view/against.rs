@@ -44,7 +44,7 @@ pub struct DocumentView {
     pub username: Option<UserName>,
     /// Whether nothing is carried out for now.
     pub suspended: bool,
-    /// In the same order as the documents.
+    /// What is about the document as a whole first, then in the order of the documents.
     pub differences: Vec<DifferenceView>,
 }
 
@@ -60,6 +60,9 @@ pub struct DifferenceView {
     pub clusters: Vec<ClusterName>,
     /// What it is.
     pub text: String,
+    /// How it is meant, or what follows from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// Why it may open more than it seems to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub widens: Option<String>,
@@ -134,24 +137,61 @@ impl DocumentView {
             DocumentId::User(user) => ("user", user.to_string()),
         };
         let username = document.username.as_ref();
-        let mut differences =
-            document.differences.iter().flat_map(|line| draw(line, kind, username)).collect::<Vec<_>>();
-        differences.sort_by_key(|line| Reverse((line.widens.is_some(), line.destructive)));
+        let mut differences = document.differences.iter().collect::<Vec<_>>();
+        differences.sort_by_key(|line| Reverse((line.what.is_whole(), line.widens.is_some(), line.destructive)));
+        let differences = differences.into_iter().flat_map(|line| draw(line, kind, username)).collect();
         Self { kind, name, username: document.username.clone(), suspended: document.suspended, differences }
     }
 }
 
-/// The lines of one difference.
+/// What one line says, before it is known where and how risky it is.
+struct Line {
+    change: Change,
+    subject: &'static str,
+    text: String,
+    detail: Option<String>,
+}
+
+impl Line {
+    fn new(change: Change, subject: &'static str, text: impl Into<String>) -> Self {
+        Self { change, subject, text: text.into(), detail: None }
+    }
+
+    fn detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// A field that came, went or changed; `of` is what it belongs to.
+    fn field(subject: &'static str, of: &str, field: &FieldChange) -> Self {
+        let name = format!("{of}{}", field.field);
+        match (&field.from, &field.to) {
+            (Some(from), Some(to)) => Self::new(Change::Change, subject, format!("{name}: {from} → {to}")),
+            (None, Some(to)) => Self::new(Change::Add, subject, format!("{name}: {to}")),
+            (Some(from), None) => Self::new(Change::Remove, subject, format!("{name}: {from}")),
+            (None, None) => Self::new(Change::Change, subject, name),
+        }
+    }
+}
+
+/// The lines of one difference, with what they have in common.
 fn draw(difference: &Difference, kind: &'static str, username: Option<&UserName>) -> Vec<DifferenceView> {
-    let line = |change, subject, text| DifferenceView {
-        change,
-        subject,
+    let lines = lines(&difference.what, kind, username).into_iter().map(|line| DifferenceView {
+        change: line.change,
+        subject: line.subject,
         clusters: difference.clusters.clone(),
-        text,
+        text: line.text,
+        detail: line.detail,
         widens: difference.widens.map(|why| why.to_string()),
         destructive: difference.destructive,
         needs_rotation: difference.needs_rotation,
-    };
+    });
+    lines.collect()
+}
+
+const STAYS: &str = "what exists stays as it is";
+const OTHERS_GO: &str = "others that exist are removed";
+
+fn lines(what: &What, kind: &'static str, username: Option<&UserName>) -> Vec<Line> {
     // The principal is said only where it is not the one in the heading.
     let whose = |principal: &UserName| match username {
         Some(username) if username == principal => String::new(),
@@ -159,98 +199,70 @@ fn draw(difference: &Difference, kind: &'static str, username: Option<&UserName>
     };
     let rules = |change, principal: &UserName, rules: &[AclRule]| {
         let lines = access_lines(rules).into_iter();
-        lines.map(|rule| line(change, "acl", rule.text + &whose(principal))).collect::<Vec<_>>()
+        lines.map(|rule| Line::new(change, "acl", rule.text + &whose(principal))).collect::<Vec<_>>()
     };
-    match &difference.what {
-        What::Added(about) => vec![line(Change::Add, kind, about.clone())],
-        What::Removed => vec![line(Change::Remove, kind, "no document declares it any more".to_owned())],
+    vec![match what {
+        What::RulesAdded(principal, added) => return rules(Change::Add, principal, added),
+        What::RulesRemoved(principal, removed) => return rules(Change::Remove, principal, removed),
+        What::Added(about) => Line::new(Change::Add, kind, about),
+        What::Removed => Line::new(Change::Remove, kind, "not declared any more"),
         What::UserAdded { authentication, deletion_policy } => {
-            let policy = policy_text(*deletion_policy);
-            vec![line(Change::Add, "user", format!("declared, authentication {authentication}, {policy}"))]
+            let policy = policy_name(*deletion_policy);
+            let detail = format!("authentication {authentication}, deletion policy {policy}");
+            Line::new(Change::Add, "user", "declared").detail(detail)
         }
-        What::UserRemoved { deletion_policy, deliveries } => {
-            vec![line(Change::Remove, "user", removed_text(*deletion_policy, *deliveries))]
-        }
+        What::UserRemoved { deletion_policy, deliveries } => removed_user(*deletion_policy, *deliveries),
         What::TakenFrom(other) => {
-            vec![line(Change::Change, "user", format!("its Kafka user was declared by {other} before"))]
+            Line::new(Change::Change, "user", format!("its Kafka user was declared by {other} before"))
         }
-        What::Credential(field) => {
-            let (change, text) = field_text(field);
-            vec![line(change, "credential", text)]
-        }
-        What::Setting(field) => {
-            let (change, text) = field_text(field);
-            vec![line(change, kind, text)]
-        }
-        What::RulesAdded(principal, added) => rules(Change::Add, principal, added),
-        What::RulesRemoved(principal, removed) => rules(Change::Remove, principal, removed),
+        What::Credential(field) => Line::field("credential", "", field),
+        What::Setting(field) => Line::field(kind, "", field),
         What::RulesManaged(principal) => {
-            let text = format!("declared from now on{}: others that exist are removed", whose(principal));
-            vec![line(Change::Change, "acl", text)]
+            Line::new(Change::Change, "acl", format!("declared from now on{}", whose(principal))).detail(OTHERS_GO)
         }
         What::RulesUnmanaged(principal) => {
-            let text = format!("not declared at all any more{}: what exists stays as it is", whose(principal));
-            vec![line(Change::Change, "acl", text)]
+            Line::new(Change::Change, "acl", format!("not declared at all any more{}", whose(principal))).detail(STAYS)
         }
-        What::Quotas { principal, from, to } => {
-            let (change, text) = quota_text(*from, *to);
-            vec![line(change, "quota", text + &whose(principal))]
-        }
-        What::Delivery { name, from, to } => {
-            let change = FieldChange { field: "", from: from.clone(), to: to.clone() };
-            let (change, text) = field_text(&change);
-            vec![line(change, "delivery", format!("{name}{text}"))]
-        }
-    }
+        What::Quotas { principal, from, to } => quotas(*from, *to, &whose(principal)),
+        What::DeliveryAdded(name, text) => Line::new(Change::Add, "delivery", format!("{name}: {text}")),
+        What::DeliveryRemoved(name, text) => Line::new(Change::Remove, "delivery", format!("{name}: {text}")),
+        What::DeliveryChanged(name, field) => Line::field("delivery", &format!("{name}: "), field),
+    }]
 }
 
-const fn policy_text(policy: DeletionPolicy) -> &'static str {
+const fn policy_name(policy: DeletionPolicy) -> &'static str {
     match policy {
-        DeletionPolicy::Delete => "deletion policy Delete",
-        DeletionPolicy::Retain => "deletion policy Retain",
+        DeletionPolicy::Delete => "Delete",
+        DeletionPolicy::Retain => "Retain",
     }
 }
 
-fn removed_text(policy: DeletionPolicy, deliveries: usize) -> String {
-    match policy {
-        DeletionPolicy::Retain => {
-            "no document declares it any more; it is left as it is (deletion policy Retain)".to_owned()
-        }
-        DeletionPolicy::Delete => {
-            let published = match deliveries {
-                0 => String::new(),
-                1 => " and 1 delivery".to_owned(),
-                count => format!(" and {count} deliveries"),
-            };
-            format!(
-                "no document declares it any more: a pass that prunes deletes it, with its credential, ACLs, quotas{published}"
-            )
-        }
-    }
-}
-
-fn field_text(change: &FieldChange) -> (Change, String) {
-    let field = change.field;
-    match (&change.from, &change.to) {
-        (Some(from), Some(to)) => (Change::Change, format!("{field}: {from} → {to}")),
-        (None, Some(to)) => (Change::Add, format!("{field}: {to}")),
-        (Some(from), None) => (Change::Remove, format!("{field}: {from}")),
-        (None, None) => (Change::Change, field.to_owned()),
-    }
-}
-
-fn quota_text(from: Option<UserQuotas>, to: Option<UserQuotas>) -> (Change, String) {
-    let list = |quotas: UserQuotas| match quotas.is_empty() {
-        true => "none".to_owned(),
-        false => quota_lines(&quotas).join(", "),
+fn removed_user(policy: DeletionPolicy, deliveries: usize) -> Line {
+    let line = Line::new(Change::Remove, "user", "not declared any more");
+    let published = match deliveries {
+        0 => String::new(),
+        1 => ", 1 delivery".to_owned(),
+        count => format!(", {count} deliveries"),
     };
-    match (from, to) {
-        (_, None) => (Change::Change, "not declared at all any more: what exists stays as it is".to_owned()),
-        (None, Some(to)) => {
-            (Change::Change, format!("{}; declared from now on: others that exist are removed", list(to)))
+    line.detail(match policy {
+        DeletionPolicy::Retain => "it is left as it is (deletion policy Retain)".to_owned(),
+        DeletionPolicy::Delete => {
+            format!("a pass that prunes deletes it with everything it has: credential, ACLs, quotas{published}")
         }
-        (Some(from), Some(to)) if from.is_empty() => (Change::Add, list(to)),
-        (Some(from), Some(to)) if to.is_empty() => (Change::Remove, list(from)),
-        (Some(from), Some(to)) => (Change::Change, format!("{} → {}", list(from), list(to))),
+    })
+}
+
+fn quotas(from: Option<UserQuotas>, to: Option<UserQuotas>, whose: &str) -> Line {
+    let list = |quotas: UserQuotas| match quotas.is_empty() {
+        true => format!("none{whose}"),
+        false => format!("{}{whose}", quota_lines(&quotas).join(", ")),
+    };
+    let line = |change, text| Line::new(change, "quota", text);
+    match (from, to) {
+        (_, None) => line(Change::Change, format!("not declared at all any more{whose}")).detail(STAYS),
+        (None, Some(to)) => line(Change::Change, format!("declared from now on: {}", list(to))).detail(OTHERS_GO),
+        (Some(from), Some(to)) if from.is_empty() => line(Change::Add, list(to)),
+        (Some(from), Some(to)) if to.is_empty() => line(Change::Remove, list(from)),
+        (Some(from), Some(to)) => line(Change::Change, format!("{} → {}", list(from), list(to))),
     }
 }

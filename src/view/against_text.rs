@@ -103,6 +103,9 @@ fn said(line: &DifferenceView, names_clusters: bool) -> String {
         let clusters = line.clusters.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let _ = write!(said, " on {clusters}");
     }
+    if let Some(detail) = &line.detail {
+        let _ = write!(said, ": {detail}");
+    }
     said
 }
 
@@ -120,9 +123,9 @@ fn conclusion(view: &ComparisonView) -> String {
         return "No difference: both ask for the same. Nothing was contacted.".to_owned();
     }
     let mut notes = Vec::new();
-    notes.extend((summary.widens > 0).then(|| format!("{} widen access", summary.widens)));
+    notes.extend((summary.widens > 0).then(|| format!("{} that widen access", summary.widens)));
     notes.extend((summary.destructive > 0).then(|| format!("{} destructive", summary.destructive)));
-    notes.extend((summary.needs_rotation > 0).then(|| format!("{} need a rotation", summary.needs_rotation)));
+    notes.extend((summary.needs_rotation > 0).then(|| format!("{} that need a rotation", summary.needs_rotation)));
     let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
     format!(
         "Difference: {} to add, {} to change, {} to remove{notes}. Nothing was contacted.",

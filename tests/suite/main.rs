@@ -1,5 +1,6 @@
 //! Everything that needs no server.
 
+mod against;
 mod architecture;
 mod documents;
 mod engine;

@@ -10,7 +10,6 @@ use crate::spec::{Authentication, DeletionPolicy, Documents, KafkaUserSpec};
 use crate::state;
 
 /// How the access of one principal on one cluster differs.
-#[derive(PartialEq)]
 struct Delta<'a> {
     principal: &'a UserName,
     /// Whether ACLs are declared at all, where that changed.
@@ -44,20 +43,16 @@ type Declared<'a> = BTreeMap<(&'a ClusterName, &'a UserName), (&'a NamespacedNam
 
 pub(super) fn compare_access(before: &Documents, after: &Documents, comparison: &mut Comparison) {
     let (old, new) = (declared(before), declared(after));
-    let mut deltas: BTreeMap<&NamespacedName, Vec<(Delta<'_>, Vec<ClusterName>)>> = BTreeMap::new();
+    let mut by_document: BTreeMap<&NamespacedName, Lines> = BTreeMap::new();
     for key in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
         let (from, to) = (old.get(key).copied(), new.get(key).copied());
         let Some((document, _)) = to.or(from) else { continue };
-        let Some(delta) = delta(key.1, from, to, after) else { continue };
-        let known = deltas.entry(document).or_default();
-        match known.iter_mut().find(|(other, _)| *other == delta) {
-            Some((_, clusters)) => clusters.push(key.0.clone()),
-            None => known.push((delta, vec![key.0.clone()])),
+        if let Some(delta) = delta(key.1, from, to, after) {
+            by_document.entry(document).or_default().take(delta, key.0);
         }
     }
-    for (document, deltas) in deltas {
-        let lines = deltas.into_iter().flat_map(|(delta, clusters)| lines(delta, &clusters));
-        comparison.note(DocumentId::User(document.clone()), lines);
+    for (document, lines) in by_document {
+        comparison.note(DocumentId::User(document.clone()), lines.finish());
     }
 }
 
@@ -77,10 +72,13 @@ fn delta<'a>(
     after: &Documents,
 ) -> Option<Delta<'a>> {
     // A principal that a side does not declare has nothing there, of what the other side manages.
-    let side = |spec: &KafkaUserSpec| (spec.authorization.clone(), spec.quotas);
-    let nothing = |(rules, quotas): (Option<Vec<AclRule>>, Option<UserQuotas>)| {
-        (rules.map(|_| Vec::new()), quotas.map(|_| UserQuotas::default()))
-    };
+    type Rules<'r> = Option<&'r [AclRule]>;
+    fn side(spec: &KafkaUserSpec) -> (Rules<'_>, Option<UserQuotas>) {
+        (spec.authorization.as_deref(), spec.quotas)
+    }
+    fn nothing<'r>((rules, quotas): (Rules<'_>, Option<UserQuotas>)) -> (Rules<'r>, Option<UserQuotas>) {
+        (rules.map(|_| &[][..]), quotas.map(|_| UserQuotas::default()))
+    }
     let ((old_rules, old_quotas), (new_rules, new_quotas), presence) = match (from, to) {
         (None, None) => return None,
         (Some((_, from)), Some((_, to))) => (side(from), side(to), Presence::Both),
@@ -100,7 +98,7 @@ fn delta<'a>(
     let managed = (old_rules.is_some() != new_rules.is_some()).then_some(new_rules.is_some());
     let (added, removed) = match (old_rules, new_rules) {
         (old, Some(new)) => {
-            let change = state::compare_access(Some(&new), None, &old.unwrap_or_default(), UserQuotas::default());
+            let change = state::compare_access(Some(new), None, old.unwrap_or_default(), UserQuotas::default());
             (change.create, change.delete)
         }
         (_, None) => (Vec::new(), Vec::new()),
@@ -110,45 +108,97 @@ fn delta<'a>(
     (!is_same).then_some(Delta { principal, managed, added, removed, quotas, presence })
 }
 
-fn lines(delta: Delta<'_>, clusters: &[ClusterName]) -> Vec<Difference> {
-    let Delta { principal, managed, added, removed, quotas, presence } = delta;
-    let mut lines = Vec::new();
-    match managed {
-        Some(true) => lines.push(Difference::new(What::RulesManaged(principal.clone())).destructive(true)),
-        Some(false) => lines.push(Difference::new(What::RulesUnmanaged(principal.clone()))),
-        None => {}
-    }
-    for ((widens, cuts), rules) in grouped(added, |rule| added_risk(rule, principal, presence)) {
-        let line = Difference::new(What::RulesAdded(principal.clone(), rules));
-        lines.push(line.widens(widens).destructive(cuts));
-    }
-    for ((widens, cuts), rules) in grouped(removed, |rule| removed_risk(rule, presence)) {
-        let line = Difference::new(What::RulesRemoved(principal.clone(), rules));
-        lines.push(line.widens(widens).destructive(cuts));
-    }
-    if let Some((from, to)) = quotas {
-        let removes = match (from, to) {
-            (Some(from), Some(to)) => state::QuotaChange { from, to }.removed() > 0,
-            // What exists and is not declared goes.
-            (None, Some(to)) => to.values().iter().any(Option::is_none),
-            (_, None) => false,
-        };
-        let what = What::Quotas { principal: principal.clone(), from, to };
-        lines.push(Difference::new(what).destructive(removes));
-    }
-    lines.into_iter().map(|line| line.on(clusters.to_vec())).collect()
+/// The lines of one document; what holds on several clusters is said once.
+#[derive(Default)]
+struct Lines {
+    /// What is about all ACLs or quotas of a principal.
+    whole: Vec<(Difference, Vec<ClusterName>)>,
+    rules: BTreeMap<RuleLine, Vec<ClusterName>>,
+}
+
+/// One ACL that comes or goes.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct RuleLine {
+    direction: Direction,
+    principal: UserName,
+    risk: Risk,
+    rule: AclRule,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Direction {
+    Comes,
+    Goes,
 }
 
 /// Why a rule opens more than it seems to, and whether it takes something away.
 type Risk = (Option<Widening>, bool);
 
-/// Rules with the same risk together, in the order they were in.
-fn grouped(rules: Vec<AclRule>, risk: impl Fn(&AclRule) -> Risk) -> BTreeMap<Risk, Vec<AclRule>> {
-    let mut groups: BTreeMap<Risk, Vec<AclRule>> = BTreeMap::new();
-    for rule in rules {
-        groups.entry(risk(&rule)).or_default().push(rule);
+impl Lines {
+    fn take(&mut self, delta: Delta<'_>, cluster: &ClusterName) {
+        let Delta { principal, managed, added, removed, quotas, presence } = delta;
+        match managed {
+            Some(true) => {
+                self.take_whole(Difference::new(What::RulesManaged(principal.clone())).destructive(true), cluster);
+            }
+            Some(false) => self.take_whole(Difference::new(What::RulesUnmanaged(principal.clone())), cluster),
+            None => {}
+        }
+        for rule in added {
+            self.take_rule(Direction::Comes, principal, added_risk(&rule, principal, presence), rule, cluster);
+        }
+        for rule in removed {
+            self.take_rule(Direction::Goes, principal, removed_risk(&rule, presence), rule, cluster);
+        }
+        if let Some((from, to)) = quotas {
+            let what = What::Quotas { principal: principal.clone(), from, to };
+            self.take_whole(Difference::new(what).destructive(removes_quotas(from, to)), cluster);
+        }
     }
-    groups
+
+    fn take_whole(&mut self, line: Difference, cluster: &ClusterName) {
+        match self.whole.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, clusters)) => clusters.push(cluster.clone()),
+            None => self.whole.push((line, vec![cluster.clone()])),
+        }
+    }
+
+    fn take_rule(
+        &mut self,
+        direction: Direction,
+        principal: &UserName,
+        risk: Risk,
+        rule: AclRule,
+        cluster: &ClusterName,
+    ) {
+        let line = RuleLine { direction, principal: principal.clone(), risk, rule };
+        self.rules.entry(line).or_default().push(cluster.clone());
+    }
+
+    /// Rules that come or go together, on the same clusters and with the same risk, are one difference.
+    fn finish(self) -> impl Iterator<Item = Difference> {
+        let mut together: BTreeMap<_, Vec<AclRule>> = BTreeMap::new();
+        for (RuleLine { direction, principal, risk, rule }, clusters) in self.rules {
+            together.entry((direction, principal, risk, clusters)).or_default().push(rule);
+        }
+        let rules = together.into_iter().map(|((direction, principal, (widens, cuts), clusters), rules)| {
+            let what = match direction {
+                Direction::Comes => What::RulesAdded(principal, rules),
+                Direction::Goes => What::RulesRemoved(principal, rules),
+            };
+            Difference::new(what).widens(widens).destructive(cuts).on(clusters)
+        });
+        self.whole.into_iter().map(|(line, clusters)| line.on(clusters)).chain(rules)
+    }
+}
+
+fn removes_quotas(from: Option<UserQuotas>, to: Option<UserQuotas>) -> bool {
+    match (from, to) {
+        (Some(from), Some(to)) => state::QuotaChange { from, to }.removed() > 0,
+        // What exists and is not declared goes.
+        (None, Some(to)) => to.values().iter().any(Option::is_none),
+        (_, None) => false,
+    }
 }
 
 /// The user name that stands for every user (`User:*`).

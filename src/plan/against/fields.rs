@@ -12,6 +12,8 @@ pub(super) struct Field {
     widens_coming: Option<Widening>,
     /// Why a value that goes opens more.
     widens_going: Option<Widening>,
+    /// Why another value opens more.
+    widens_changing: Option<Widening>,
 }
 
 enum Value {
@@ -25,13 +27,13 @@ impl Field {
     /// A field with at most one value.
     pub fn one(name: &'static str, value: Option<impl ToString>) -> Self {
         let value = Value::One(value.map(|value| value.to_string()));
-        Self { name, value, widens_coming: None, widens_going: None }
+        Self { name, value, widens_coming: None, widens_going: None, widens_changing: None }
     }
 
     /// A list whose order has no meaning.
     pub fn many(name: &'static str, items: impl IntoIterator<Item = impl ToString>) -> Self {
         let value = Value::Many(items.into_iter().map(|item| item.to_string()).collect());
-        Self { name, value, widens_coming: None, widens_going: None }
+        Self { name, value, widens_coming: None, widens_going: None, widens_changing: None }
     }
 
     /// A value that was not there before opens more.
@@ -42,6 +44,11 @@ impl Field {
     /// A value that is not there any more opened less.
     pub fn widens_going(self, why: Widening) -> Self {
         Self { widens_going: Some(why), ..self }
+    }
+
+    /// A value instead of another one opens more.
+    pub fn widens_changing(self, why: Widening) -> Self {
+        Self { widens_changing: Some(why), ..self }
     }
 }
 
@@ -55,7 +62,7 @@ pub(super) fn compare_fields(before: Vec<Field>, after: Vec<Field>) -> Vec<(Fiel
                 let widens = match (&from, &to) {
                     (None, _) => new.widens_coming,
                     (_, None) => new.widens_going,
-                    (Some(_), Some(_)) => None,
+                    (Some(_), Some(_)) => new.widens_changing,
                 };
                 changes.push((FieldChange { field, from, to }, widens));
             }

@@ -93,37 +93,52 @@ pub enum What {
     /// Another field.
     Setting(FieldChange),
     /// ACLs that are declared now, sorted: denials first.
-    RulesAdded(Principal, Vec<AclRule>),
-    /// ACLs that are not declared any more, denials last.
-    RulesRemoved(Principal, Vec<AclRule>),
+    RulesAdded(UserName, Vec<AclRule>),
+    /// ACLs that are not declared any more, sorted likewise.
+    RulesRemoved(UserName, Vec<AclRule>),
     /// ACLs are declared at all now: others that exist are removed.
-    RulesManaged(Principal),
+    RulesManaged(UserName),
     /// ACLs are not declared at all any more: they stay as they are.
-    RulesUnmanaged(Principal),
+    RulesUnmanaged(UserName),
     /// Quotas; `None`: not declared at all.
     Quotas {
-        /// Whose.
-        principal: Principal,
+        /// Whose; another than the document's where that changed its name.
+        principal: UserName,
         /// As they were.
         from: Option<UserQuotas>,
         /// As they are.
         to: Option<UserQuotas>,
     },
-    /// A place where the credential is published.
-    Delivery {
-        /// Its name.
-        name: DeliveryName,
-        /// As it was; `None`: new.
-        from: Option<String>,
-        /// As it is; `None`: gone.
-        to: Option<String>,
-    },
+    /// A place where the credential is published is new.
+    DeliveryAdded(DeliveryName, String),
+    /// A place where the credential was published is gone.
+    DeliveryRemoved(DeliveryName, String),
+    /// A place where the credential is published is another, or reads otherwise.
+    DeliveryChanged(DeliveryName, FieldChange),
 }
 
-/// A user name in Kafka that access belongs to: that of the document, unless the document changed it.
-pub type Principal = UserName;
+impl What {
+    /// Whether it is about the document as a whole, which is read first.
+    pub const fn is_whole(&self) -> bool {
+        match self {
+            Self::Added(_) | Self::Removed | Self::UserAdded { .. } | Self::UserRemoved { .. } | Self::TakenFrom(_) => {
+                true
+            }
+            Self::Credential(_)
+            | Self::Setting(_)
+            | Self::RulesAdded(..)
+            | Self::RulesRemoved(..)
+            | Self::RulesManaged(_)
+            | Self::RulesUnmanaged(_)
+            | Self::Quotas { .. }
+            | Self::DeliveryAdded(..)
+            | Self::DeliveryRemoved(..)
+            | Self::DeliveryChanged(..) => false,
+        }
+    }
+}
 
-/// One field that changed. At least one of the values is there; of a list each item that came or went is one change.
+/// One field that changed; of a list each item that came or went is one change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldChange {
     /// Its path below `spec`, e.g. `clients.bootstrapServers`.

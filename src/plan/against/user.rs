@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fields::{Field, compare_fields};
 use super::{Comparison, Difference, DocumentId, FieldChange, What, Widening};
 use crate::credential::WantedAuthentication;
-use crate::names::{ClusterName, Mechanism, NamespacedName, UserName};
+use crate::names::{ClusterName, DeliveryName, Mechanism, NamespacedName, UserName};
 use crate::spec::{
     Authentication, DeletionPolicy, DeliverySpec, DeliveryTarget, Documents, FileDelivery, KafkaUserSpec,
     MechanismChoice, ScramAuthentication,
@@ -207,32 +207,43 @@ fn deliveries(old: &[DeliverySpec], new: &[DeliverySpec]) -> Vec<Difference> {
         |specs: &[DeliverySpec]| specs.iter().map(|spec| (spec.name.clone(), spec.clone())).collect::<BTreeMap<_, _>>();
     let (old, new) = (by_name(old), by_name(new));
     let names = old.keys().chain(new.keys()).collect::<BTreeSet<_>>();
-    let compared = names.into_iter().filter_map(|name| {
-        let (from, to) = (old.get(name), new.get(name));
-        let (from_text, to_text) = (from.map(delivery_text), to.map(delivery_text));
-        if from_text == to_text {
-            return None;
+    let compared = names.into_iter().flat_map(|name| match (old.get(name), new.get(name)) {
+        (Some(from), Some(to)) => delivery_changes(name, from, to),
+        (None, Some(to)) => vec![Difference::new(What::DeliveryAdded(name.clone(), delivery_text(to)))],
+        (Some(from), None) => {
+            vec![Difference::new(What::DeliveryRemoved(name.clone(), delivery_text(from))).destructive(true)]
         }
-        let is_elsewhere = |from: &DeliverySpec| to.is_none_or(|to| place(from) != place(to));
-        let has_other_owner = from.zip(to).is_some_and(|(from, to)| owner(from) != owner(to));
-        let what = What::Delivery { name: name.clone(), from: from_text, to: to_text };
-        let line = Difference::new(what).destructive(from.is_some_and(is_elsewhere));
-        Some(line.widens(has_other_owner.then_some(Widening::OtherOwner)))
+        (None, None) => Vec::new(),
     });
     compared.collect()
 }
 
-fn place(delivery: &DeliverySpec) -> std::path::PathBuf {
-    let DeliveryTarget::File(file) = &delivery.target;
-    file.path.normal()
+fn delivery_changes(name: &DeliveryName, from: &DeliverySpec, to: &DeliverySpec) -> Vec<Difference> {
+    let changes = compare_fields(delivery_fields(from), delivery_fields(to)).into_iter();
+    let lines = changes.map(|(change, widens)| {
+        // Whoever reads it where it was finds it no more, or in a form they do not know.
+        let cuts = matches!(change.field, PATH | FORMAT);
+        Difference::new(What::DeliveryChanged(name.clone(), change)).widens(widens).destructive(cuts)
+    });
+    lines.collect()
 }
 
-fn owner(delivery: &DeliverySpec) -> Option<&crate::spec::Owner> {
-    let DeliveryTarget::File(file) = &delivery.target;
-    file.owner.as_ref()
+const PATH: &str = "path";
+const FORMAT: &str = "format";
+
+fn delivery_fields(delivery: &DeliverySpec) -> Vec<Field> {
+    let DeliverySpec { name: _, cluster, target } = delivery;
+    let DeliveryTarget::File(FileDelivery { path, format, owner }) = target;
+    let owner = owner.as_ref().map_or_else(|| "whoever runs Kastellan".to_owned(), ToString::to_string);
+    vec![
+        Field::one(PATH, Some(path.normal().display())),
+        Field::one(FORMAT, Some(format)),
+        Field::one("cluster", Some(cluster)),
+        Field::one("owner", Some(owner)).widens_changing(Widening::OtherOwner),
+    ]
 }
 
-/// Everything about a delivery in one line; equal lines are equal deliveries.
+/// A delivery in one line, e.g. `file out/a.properties (properties, addresses of prod)`.
 fn delivery_text(delivery: &DeliverySpec) -> String {
     let DeliverySpec { name: _, cluster, target } = delivery;
     let DeliveryTarget::File(FileDelivery { path, format, owner }) = target;
