@@ -1,7 +1,7 @@
 //! Reads the documents a command is about.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::FileArguments;
@@ -59,6 +59,9 @@ pub(super) fn read_texts(paths: &[PathBuf]) -> Result<Vec<SourceText>, Findings>
     source::files::read(paths, &mut std::io::stdin()).map_err(|error| {
         let mut finding = Finding::error("unreadable", Chain(&error).to_string());
         finding.hint = error.hint().map(str::to_owned);
+        if paths == [Path::new(DEFAULT_FOLDER)] && !Path::new(DEFAULT_FOLDER).exists() {
+            finding.hint = Some("name the documents with `-f`, or write first ones with `kastellan init`".to_owned());
+        }
         Findings(vec![finding])
     })
 }

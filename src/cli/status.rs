@@ -26,7 +26,8 @@ async fn show(arguments: StatusArguments) -> Result<ExitStatus, ExitStatus> {
     let observed = observe(&links, &desired).await;
     let selected = users::select(&arguments.users, observed.records.keys())?;
     let now = crate::engine::now().wall;
-    let mut view = StatusView { schema: "kastellan.io/status/v1alpha1", users: Vec::new() };
+    let unknown = observed.stores_unknown.iter().map(|(store, why)| (store.to_string(), why.to_string())).collect();
+    let mut view = StatusView { schema: "kastellan.io/status/v1alpha1", users: Vec::new(), stores_unknown: unknown };
     let mut status = if observed.stores_unknown.is_empty() { ExitStatus::Done } else { ExitStatus::Failed };
     for user in &selected {
         match &observed.records[user] {

@@ -1,5 +1,6 @@
 //! The picture of what is: generation, phase, age, deliveries of each user, as the records tell.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -16,6 +17,9 @@ pub struct StatusView {
     pub schema: &'static str,
     /// Sorted.
     pub users: Vec<UserStatus>,
+    /// Stores that could not be read, and why: of their users nothing is known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub stores_unknown: BTreeMap<String, String>,
 }
 
 /// The state of one user.
@@ -139,8 +143,11 @@ fn says(record: &Record, now: Timestamp) -> String {
 /// Status for a terminal.
 pub fn status_text(view: &StatusView, now: Timestamp) -> String {
     let mut text = String::new();
-    if view.users.is_empty() {
+    if view.users.is_empty() && view.stores_unknown.is_empty() {
         text.push_str("No users yet.\n");
+    }
+    for (store, why) in &view.stores_unknown {
+        let _ = writeln!(text, "store {store}  UNKNOWN\n    {why}");
     }
     for user in &view.users {
         let age = user.published_at.map(|at| format!(", {} old", age(at, now))).unwrap_or_default();

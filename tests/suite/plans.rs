@@ -115,7 +115,7 @@ fn the_status_of_users_in_every_phase_there_is() {
             users.push(UserStatus::new(&record, "memory", true, jiff::Timestamp::UNIX_EPOCH));
         }
         assert!(latest > jiff::Timestamp::UNIX_EPOCH, "a publication has an instant");
-        let view = StatusView { schema: "kastellan.io/status/v1alpha1", users };
+        let view = StatusView { schema: "kastellan.io/status/v1alpha1", users, stores_unknown: Default::default() };
         let now = jiff::Timestamp::UNIX_EPOCH + Duration::from_secs(4 * 86_400);
         insta::assert_snapshot!("status.text", status_text(&view, now));
         insta::assert_json_snapshot!("status.json", view);
