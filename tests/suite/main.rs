@@ -2,6 +2,7 @@
 
 mod against;
 mod architecture;
+mod command_line;
 mod documents;
 mod engine;
 mod examples;
