@@ -132,7 +132,8 @@ fn unknown<T>(error: &KafkaError) -> Seen<T> {
     Seen::unknown(Chain(error))
 }
 
-/// The user names to look for on each cluster: those of documents, and those of records.
+/// The user names whose credentials are looked for on each cluster: those of documents, and those of records. Whom
+/// somebody else authenticates may have credentials of somebody else, and these are none of our business.
 fn names_by_cluster(desired: &Desired, observed: &Observed) -> BTreeMap<ClusterName, BTreeSet<UserName>> {
     let mut names: BTreeMap<ClusterName, BTreeSet<UserName>> = BTreeMap::new();
     for user in desired
@@ -146,7 +147,8 @@ fn names_by_cluster(desired: &Desired, observed: &Observed) -> BTreeMap<ClusterN
     }
     for found in observed.records.values().filter_map(Seen::known) {
         let record = &found.record.value;
-        if record.claims_username() && record.scope == desired.scope {
+        let is_ours = record.claims_username() && record.authentication == crate::credential::Authentication::Scram;
+        if is_ours && record.scope == desired.scope {
             for cluster in record.clusters.keys() {
                 names.entry(cluster.clone()).or_default().insert(record.username.clone());
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{AccessChange, Desired, DesiredUser, Observed, compare_access, withdraw_all};
-use crate::credential::{AccessFact, ClusterFacts, Facts, Record, Seen};
+use crate::credential::{AccessFact, Authentication, ClusterFacts, Facts, Record, Seen, Slots, WantedAuthentication};
 use crate::names::{AclRule, ClusterId, ClusterName, NamespacedName, UserName};
 
 /// Who claims a user name on a cluster: `(cluster id, user name)` belongs to one record, or one document (design.md §5).
@@ -90,6 +90,14 @@ pub fn facts_of(
     (facts, access)
 }
 
+/// Whether somebody else authenticates the user, by its document and by its record: then nobody looks for credentials,
+/// because none is ours.
+fn is_external(wanted: Option<&DesiredUser>, record: Option<&Record>) -> bool {
+    let record = record.filter(|record| record.claims_username());
+    wanted.is_none_or(|wanted| wanted.wanted.authentication == WantedAuthentication::External)
+        && record.is_none_or(|record| record.authentication == Authentication::External)
+}
+
 fn cluster_facts(
     name: &ClusterName,
     wanted: Option<&DesiredUser>,
@@ -114,7 +122,11 @@ fn cluster_facts(
         .map(|record| &record.username)
         .or(wanted.map(|wanted| &wanted.wanted.username));
     let Some(username) = username else { return Seen::unknown("the user has no name") };
-    let slots = seen.slots.get(username).cloned().unwrap_or_else(|| Seen::unknown("not observed"));
+    let slots = match seen.slots.get(username) {
+        Some(slots) => slots.clone(),
+        None if is_external(wanted, record) => Seen::Known(Slots::new()),
+        None => Seen::unknown("not observed"),
+    };
     let access_fact = match (&seen.acls, &seen.quotas) {
         (Seen::Known(acls), Seen::Known(quotas)) => {
             let existing: &[AclRule] = acls.get(username).map_or(&[], Vec::as_slice);
