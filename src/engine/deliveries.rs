@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::connect::Links;
 use super::run::{Failure, Job, Performed};
 use super::store_effects::{live_credential, load_material};
-use crate::credential::{DeliveryRecord, DeliveryState, Effect, Outcome, Record, Seen};
+use crate::credential::{DeliveryRecord, DeliveryState, Effect, Outcome, Record, Seen, Slot};
 use crate::deliver::{Deliveries, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal};
 use crate::diagnostic::{Chain, Disposition};
 use crate::names::{DeliveryName, NamespacedName};
@@ -89,7 +89,7 @@ fn request(
         return Err(format!("no document declares cluster `{}`", delivery.cluster));
     };
     let path = links.surroundings.resolve(&delivery.file.path)?;
-    let slot = record.filter(|record| record.claims_username()).and_then(|record| record.active.as_ref());
+    let slot = record.filter(|record| record.claims_username()).and_then(newest_published);
     Ok(DeliveryRequest {
         user: user.clone(),
         name: name.clone(),
@@ -100,6 +100,12 @@ fn request(
         published: slot.map(|slot| (slot.generation, slot.rotation_id.clone())),
         recorded: record.and_then(|record| record.deliveries.get(name)).cloned(),
     })
+}
+
+/// The slot of the newest credential that may be found published. A first provisioning that was interrupted may have
+/// delivered its own already; what a user that comes back calls active is from before its deletion.
+fn newest_published(record: &Record) -> Option<&Slot> {
+    if record.published_at.is_some() { record.active.as_ref() } else { record.pending.as_ref() }
 }
 
 const DELIVER: &str = "deliver";
