@@ -111,7 +111,7 @@ fn finish(pass: &Pass, executed: &Executed, seconds: f64, format: PlainFormat) -
                 view.done += 1;
                 continue;
             }
-            Finished::Waiting { why } => ("waiting", why.clone(), None),
+            Finished::Waiting { why, hint } => ("waiting", why.clone(), hint.clone()),
             Finished::Blocked { why, hint } => ("blocked", why.clone(), hint.clone()),
             Finished::Failed(failed) => ("failed", format!("{}: {}", failed.effect, failed.why), failed.hint.clone()),
         };

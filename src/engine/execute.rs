@@ -52,6 +52,8 @@ pub enum Finished {
     Waiting {
         /// What.
         why: String,
+        /// What brings it back, where that is known.
+        hint: Option<Hint>,
     },
     /// A person has to decide.
     Blocked {
@@ -107,7 +109,7 @@ pub async fn execute(links: &Links, desired: &Desired, plan: Plan, limits: Limit
 fn finished(end: End) -> Finished {
     match end {
         End::Done => Finished::Done,
-        End::Waiting(why) => Finished::Waiting { why },
+        End::Waiting { why, hint } => Finished::Waiting { why, hint },
         End::Blocked(blocked) => Finished::Blocked { why: blocked.to_string(), hint: blocked.hint() },
         End::Failed(failure) => {
             Finished::Failed(Failed { effect: failure.effect, why: failure.why, hint: failure.hint })

@@ -21,7 +21,7 @@ fn blank(jobs: &[Job<'_>]) -> Vec<Performed> {
 /// What a write's outcome means for the user it belongs to; `None` where it succeeded.
 fn failure_of(effect: &'static str, cluster: &ClusterName, outcome: &kafka::Outcome) -> Option<Failure> {
     let disposition = outcome.disposition()?;
-    Some(Failure::new(effect, format!("{cluster}: {outcome}"), disposition))
+    Some(Failure::new(effect, format!("{cluster}: {outcome}"), disposition).hint(outcome.hint()))
 }
 
 /// Keeps the worst failure of a user: one that a person has to mend hides one that may pass.

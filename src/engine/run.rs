@@ -34,7 +34,7 @@ pub(super) struct UserRun {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum End {
     Done,
-    Waiting(String),
+    Waiting { why: String, hint: Option<Hint> },
     Blocked(Blocked),
     Failed(Failure),
 }
@@ -127,7 +127,7 @@ impl UserRun {
             match next(&subject, transition, &context) {
                 Step::Act(effect) => return Next::Act(effect),
                 Step::Fence(wait) => return Next::Fence(wait),
-                Step::Wait(why) => self.end = Some(End::Waiting(why)),
+                Step::Wait(why) => self.end = Some(End::Waiting { why, hint: None }),
                 Step::Blocked(blocked) => self.end = Some(End::Blocked(blocked)),
                 Step::Settled => {
                     self.transition += 1;
@@ -156,7 +156,8 @@ impl UserRun {
         match failure.disposition {
             Disposition::Retry if *failures < FAILURES_MAX => {}
             Disposition::Retry | Disposition::Wait => {
-                self.end = Some(End::Waiting(format!("{}: {}", failure.effect, failure.why)));
+                let why = format!("{}: {}", failure.effect, failure.why);
+                self.end = Some(End::Waiting { why, hint: failure.hint });
             }
             Disposition::Stall => self.end = Some(End::Failed(failure)),
         }

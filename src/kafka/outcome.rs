@@ -1,7 +1,7 @@
 //! What became of one item of a write.
 
 use super::ErrorCode;
-use crate::diagnostic::Disposition;
+use crate::diagnostic::{Disposition, Hint};
 
 /// What became of one item of a write. Not an error: one item's refusal fails that item alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,16 @@ impl Outcome {
         match self {
             Self::Done | Self::AlreadySo => true,
             Self::Refused { .. } | Self::NotSent { .. } | Self::Unknown { .. } => false,
+        }
+    }
+
+    /// What a person can do about it, if there is something to say.
+    pub fn hint(&self) -> Option<Hint> {
+        match self {
+            Self::Refused { code: ErrorCode::CLUSTER_AUTHORIZATION_FAILED, .. } => {
+                Some("allow it to Kastellan's principal: `kastellan policy kafka` prints the ACLs".to_owned())
+            }
+            Self::Done | Self::AlreadySo | Self::Refused { .. } | Self::NotSent { .. } | Self::Unknown { .. } => None,
         }
     }
 
