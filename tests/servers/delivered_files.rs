@@ -142,7 +142,7 @@ fn no_scram_login_has_a_name_outside_ascii() {
 
 /// Reads a librdkafka configuration by the steps of `kcat -F`.
 #[cfg(feature = "librdkafka")]
-fn read_configuration(path: &std::path::Path) -> rdkafka::ClientConfig {
+pub fn read_configuration(path: &std::path::Path) -> rdkafka::ClientConfig {
     let text = std::fs::read_to_string(path).unwrap();
     let mut configuration = rdkafka::ClientConfig::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {

@@ -24,7 +24,7 @@ pub mod programs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-pub use kafka::{Cluster, ClusterBuilder, Credentials, KafkaVersion, Listener, Rights, shared, unique_name};
+pub use kafka::{Cluster, ClusterBuilder, Credentials, KafkaVersion, Listener, Rights, quiet, shared, unique_name};
 
 /// What went wrong while a server was fetched, started or asked.
 #[derive(Debug, thiserror::Error)]

@@ -287,16 +287,35 @@ fn random_id() -> String {
 /// The cluster of this version and size that all tests of this process share; started by the first that asks.
 ///
 /// Tests that share it use names of their own ([`unique_name`]), stop no node, and leave [`Cluster::failed_authentications`]
-/// to those that have a cluster of their own.
+/// to those that have a quiet cluster or one of their own.
 ///
 /// # Panics
 /// When it cannot be started; each test that asks gets the same message, and no second attempt is made.
 pub fn shared(version: KafkaVersion, nodes: usize) -> &'static Cluster {
+    shared_among(Tests::Any, version, nodes)
+}
+
+/// As [`shared`], among tests that cause no failed authentication: its count stays 0, and each of them may assert so.
+///
+/// # Panics
+/// As [`shared`].
+pub fn quiet(version: KafkaVersion, nodes: usize) -> &'static Cluster {
+    shared_among(Tests::Quiet, version, nodes)
+}
+
+/// Which tests share a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tests {
+    Any,
+    Quiet,
+}
+
+fn shared_among(tests: Tests, version: KafkaVersion, nodes: usize) -> &'static Cluster {
     type Slot = OnceLock<Result<Cluster, String>>;
-    static SLOTS: Mutex<BTreeMap<(KafkaVersion, usize), &'static Slot>> = Mutex::new(BTreeMap::new());
+    static SLOTS: Mutex<BTreeMap<(Tests, KafkaVersion, usize), &'static Slot>> = Mutex::new(BTreeMap::new());
     let slot: &'static Slot = {
         let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.entry((version, nodes)).or_insert_with(|| Box::leak(Box::new(Slot::new())))
+        slots.entry((tests, version, nodes)).or_insert_with(|| Box::leak(Box::new(Slot::new())))
     };
     let start = || ClusterBuilder::new(version).nodes(nodes).start().map_err(|error| error.chain());
     match slot.get_or_init(start) {

@@ -15,7 +15,7 @@ use kastellan::names::{AclRule, Operation, PatternType, Permission, ResourceType
 use kastellan::secret::{Secret, draw_password};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-pub use cluster::{Cluster, ClusterBuilder, shared};
+pub use cluster::{Cluster, ClusterBuilder, quiet, shared};
 pub use tools::Tool;
 pub use truth::principal;
 

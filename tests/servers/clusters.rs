@@ -1,0 +1,59 @@
+//! One credential in several physical clusters.
+
+use kastellan::names::Mechanism;
+
+use crate::operator::{Operator, Transport, delivered_password};
+use crate::stack::kafka::Tool;
+use crate::stack::{ClusterBuilder, KafkaVersion, quiet, unique_name};
+
+#[test]
+fn nothing_is_published_before_every_cluster_has_the_credential() {
+    let prod = quiet(KafkaVersion::V4_3_1, 1);
+    let dr = ClusterBuilder::new(KafkaVersion::V3_9_2).start().unwrap();
+    let operator = Operator::with(&[("prod", prod, Transport::Plaintext), ("dr", &dr, Transport::Tls)]);
+    let (name, alone) = (unique_name("both"), unique_name("alone"));
+    let files = [operator.out("prod.properties"), operator.out("dr.properties")];
+    operator.declare(
+        &name,
+        &format!(
+            "{{clusters: [prod, dr], authentication: {{type: scram}}, deliver: [\
+             {{name: prod, file: {{path: {}, cluster: prod}}}}, {{name: dr, file: {{path: {}, cluster: dr}}}}]}}",
+            files[0].display(),
+            files[1].display()
+        ),
+    );
+    operator.declare(&alone, "{clusters: [prod], authentication: {type: scram}}");
+
+    dr.stop_node(1);
+    let waits = operator.apply(&[]).exits(4);
+    assert_eq!(waits.reports_of(&name)[0].0, "waiting", "{waits}");
+    assert!(waits.reports_of(&name)[0].1.starts_with("dr: "), "{waits}");
+    assert!(files.iter().all(|file| !file.exists()));
+    assert!(!operator.store().join(format!("tests/{name}.age")).exists());
+    assert_eq!(prod.mechanisms_of(&alone).unwrap().len(), 1, "who does not need the cluster does not wait");
+
+    dr.start_node(1).unwrap();
+    operator.apply(&[]).exits(0);
+    for (cluster, file, transport) in [(prod, &files[0], Transport::Plaintext), (&dr, &files[1], Transport::Tls)] {
+        assert_eq!(cluster.mechanisms_of(&name).unwrap().len(), 1);
+        let listed = cluster.run_tool(Tool::Topics, transport.clients(), file, &["--list"], "").unwrap();
+        assert!(listed.succeeded(), "{listed:?}");
+    }
+    assert_eq!(delivered_password(&files[0]), delivered_password(&files[1]));
+    operator.assert_in_step();
+
+    // A live user is kept as it should be where that is possible, and nothing is deleted meanwhile.
+    dr.stop_node(1);
+    prod.delete_password(&name, Mechanism::ScramSha512).unwrap();
+    operator.apply(&[]).exits(4);
+    assert_eq!(prod.mechanisms_of(&name).unwrap().len(), 1);
+    operator.remove(&name);
+    operator.apply(&["--prune"]).exits(4);
+    assert!(prod.mechanisms_of(&name).unwrap().is_empty(), "a deletion does not wait for a cluster that is down (R12)");
+    assert_eq!(operator.status(&name)["phase"], "DELETING");
+    dr.start_node(1).unwrap();
+    assert_eq!(dr.mechanisms_of(&name).unwrap().len(), 1);
+    operator.apply(&[]).exits(0);
+    assert!(dr.mechanisms_of(&name).unwrap().is_empty(), "what was owed is paid first");
+    assert_eq!(operator.status(&name)["phase"], "DELETED");
+}

@@ -1,0 +1,378 @@
+//! A person at work: a home of their own, a folder of documents, and the real program.
+//!
+//! ```text
+//! Operator::with(clusters) ── init ──> work/kastellan/   documents, the default folder of every command
+//!                                      work/.kastellan/store/
+//!                                      work/out/         what is delivered
+//!                                      .config/kastellan/identity.txt
+//! ```
+//!
+//! A command gets no variable of the test's own environment but `PATH`. When an operator goes, the clusters it worked on
+//! must not have refused a single login meanwhile.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::stack::{Cluster, Listener};
+
+/// How documents reach a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Without TLS on both listeners.
+    Plaintext,
+    /// With TLS on both.
+    Tls,
+}
+
+impl Transport {
+    /// The listener of Kastellan.
+    pub const fn admin(self) -> Listener {
+        match self {
+            Self::Plaintext => Listener::Admin,
+            Self::Tls => Listener::AdminTls,
+        }
+    }
+
+    /// The listener of applications.
+    pub const fn clients(self) -> Listener {
+        match self {
+            Self::Plaintext => Listener::Clients,
+            Self::Tls => Listener::ClientsTls,
+        }
+    }
+}
+
+/// One person with one store.
+pub struct Operator<'c> {
+    home: TempDir,
+    variables: BTreeMap<String, String>,
+    /// Clusters with the count of refused logins at the beginning.
+    watched: Vec<(&'c Cluster, usize)>,
+}
+
+impl<'c> Operator<'c> {
+    /// A home with a store, and one document for each cluster under its name.
+    pub fn with(clusters: &[(&str, &'c Cluster, Transport)]) -> Self {
+        let mut operator = Self::blank();
+        operator.run(&["init"]).exits(0);
+        fs::remove_dir_all(operator.documents().join("users")).unwrap();
+        fs::remove_file(operator.documents().join("cluster.yaml")).unwrap();
+        for &(name, cluster, transport) in clusters {
+            operator.write(&format!("kastellan/{name}.yaml"), &cluster_document(name, cluster, transport));
+            operator.set(&password_variable(name), cluster.kastellan.password_text());
+            operator.watched.push((cluster, cluster.failed_authentications()));
+        }
+        operator
+    }
+
+    /// A home with nothing in it.
+    pub fn blank() -> Self {
+        let home = tempfile::Builder::new().prefix("kastellan-home-").tempdir().unwrap();
+        fs::create_dir_all(home.path().join("work/out")).unwrap();
+        Self { home, variables: BTreeMap::new(), watched: Vec::new() }
+    }
+
+    /// Expects refused logins, from now on: for wrong passwords on purpose.
+    pub fn stop_watching(&mut self) {
+        self.watched.clear();
+    }
+
+    /// `$HOME`.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The folder that commands run in.
+    pub fn work(&self) -> PathBuf {
+        self.home.path().join("work")
+    }
+
+    /// The folder of documents.
+    pub fn documents(&self) -> PathBuf {
+        self.work().join("kastellan")
+    }
+
+    /// The folder of the store.
+    pub fn store(&self) -> PathBuf {
+        self.work().join(".kastellan/store")
+    }
+
+    /// A file that documents may deliver to.
+    pub fn out(&self, name: &str) -> PathBuf {
+        self.work().join("out").join(name)
+    }
+
+    /// Sets a variable for the commands that follow.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.variables.insert(variable.to_owned(), value.to_owned());
+    }
+
+    /// Writes a file below the folder that commands run in.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.work().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Replaces text in a document, which has to be there.
+    pub fn edit(&self, document: &str, from: &str, to: &str) {
+        let path = self.documents().join(document);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "`{from}` is not in `{document}`:\n{text}");
+        fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    /// Writes the document of the user `tests/<name>`; `spec` is a flow mapping.
+    pub fn declare(&self, name: &str, spec: &str) {
+        self.write(&format!("kastellan/{name}.yaml"), &user_document(name, spec));
+    }
+
+    /// Removes the document of a user.
+    pub fn remove(&self, name: &str) {
+        fs::remove_file(self.documents().join(format!("{name}.yaml"))).unwrap();
+    }
+
+    /// The program with arguments, ready to start.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kastellan"));
+        command.args(arguments).current_dir(self.work()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.home());
+        command.envs(&self.variables);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        Outcome::of(arguments, self.command(arguments))
+    }
+
+    /// Runs the program with something on its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Outcome {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        // A program that ends before it has read its input breaks the pipe; how it ended says more.
+        let _broken_pipe = child.stdin.take().unwrap().write_all(input.as_bytes());
+        Outcome::new(arguments, child.wait_with_output().unwrap())
+    }
+
+    /// `apply --auto-approve -o json` with more arguments.
+    pub fn apply(&self, arguments: &[&str]) -> Outcome {
+        self.run(&[&["apply", "--auto-approve", "-o", "json"], arguments].concat())
+    }
+
+    /// `plan -o json` with more arguments.
+    pub fn plan(&self, arguments: &[&str]) -> Outcome {
+        self.run(&[&["plan", "-o", "json"], arguments].concat())
+    }
+
+    /// Sees that there is nothing to do, and nothing that waits, is blocked, or is gone.
+    #[track_caller]
+    pub fn assert_in_step(&self) {
+        let plan = self.plan(&["--detailed-exitcode"]).exits(0).json();
+        assert_eq!(plan["users"], Value::Array(Vec::new()), "{plan:#}");
+        assert_eq!(plan["reports"], Value::Array(Vec::new()), "{plan:#}");
+        assert_eq!(plan["declared"], plan["inStep"], "{plan:#}");
+    }
+
+    /// `tests/<name>` of `status -o json`.
+    #[track_caller]
+    pub fn status(&self, name: &str) -> Value {
+        let status = self.run(&["status", "-o", "json", &format!("tests/{name}")]).exits(0).json();
+        status["users"][0].clone()
+    }
+
+    /// The record of `tests/<name>`, as the store holds it.
+    pub fn record(&self, name: &str) -> Value {
+        let path = self.store().join(format!("_kastellan/records/tests/{name}.json"));
+        let text = fs::read(&path).unwrap_or_else(|error| panic!("`{}`: {error}", path.display()));
+        let file: Value = serde_json::from_slice(&text).unwrap();
+        file["record"].clone()
+    }
+}
+
+impl Drop for Operator<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for (cluster, before) in &self.watched {
+            assert_eq!(cluster.failed_authentications(), *before, "Kafka {} refused logins", cluster.version);
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Outcome {
+    arguments: String,
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Its data.
+    pub stdout: String,
+    /// Everything else it said.
+    pub stderr: String,
+}
+
+impl Outcome {
+    fn of(arguments: &[&str], mut command: Command) -> Self {
+        Self::new(arguments, command.output().unwrap())
+    }
+
+    /// What became of a command that was started by hand.
+    pub fn new(arguments: &[&str], output: std::process::Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is text");
+        let arguments = arguments.join(" ");
+        Self { arguments, code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Sees that it ended with `code`.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+
+    /// Sees that it said `text`, on standard output or standard error.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text) || self.stderr.contains(text), "`{text}` is not said; {self}");
+        self
+    }
+
+    /// Its data as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}; {self}"))
+    }
+
+    /// The lines that a plan has for `tests/<name>`, each as `+ credential: text`; empty when there are none.
+    #[track_caller]
+    pub fn actions_of(&self, name: &str) -> Vec<String> {
+        let plan = self.json();
+        let user = format!("tests/{name}");
+        let users = plan["users"].as_array().unwrap().iter().filter(|view| view["user"] == user.as_str());
+        let actions = users.flat_map(|view| view["actions"].as_array().unwrap());
+        let sign = |action: &Value| match action["change"].as_str() {
+            Some("add") => '+',
+            Some("change") => '~',
+            Some("remove") => '-',
+            other => panic!("unknown change {other:?}"),
+        };
+        let reason = |action: &Value| action["reason"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
+        let line = |action: &Value| {
+            let (subject, text) = (action["subject"].as_str().unwrap(), action["text"].as_str().unwrap());
+            format!("{} {subject}: {text}{}", sign(action), reason(action))
+        };
+        actions.map(line).collect()
+    }
+
+    /// What a plan or an apply reports of `tests/<name>` without doing anything: kind and text.
+    #[track_caller]
+    pub fn reports_of(&self, name: &str) -> Vec<(String, String)> {
+        let view = self.json();
+        let user = format!("tests/{name}");
+        let text = |report: &Value, key: &str| report[key].as_str().unwrap().to_owned();
+        let reports = view["reports"].as_array().unwrap().iter().filter(|report| report["user"] == user.as_str());
+        reports.map(|report| (text(report, "kind"), text(report, "text"))).collect()
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { arguments, code, stdout, stderr } = self;
+        write!(f, "`kastellan {arguments}` ended with {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+    }
+}
+
+/// The variable that a cluster's document takes the admin password from.
+pub fn password_variable(cluster: &str) -> String {
+    format!("KAFKA_PASSWORD_{}", cluster.to_uppercase())
+}
+
+/// A document of a cluster, with what tests like to [`Operator::edit`] spelt out.
+pub fn cluster_document(name: &str, cluster: &Cluster, transport: Transport) -> String {
+    let tls = match transport {
+        Transport::Plaintext => String::new(),
+        Transport::Tls => format!("    tls: {{caFile: {}}}\n", cluster.ca_file().display()),
+    };
+    format!(
+        "\
+apiVersion: kastellan.io/v1alpha1
+kind: KafkaCluster
+metadata: {{name: {name}}}
+spec:
+  bootstrapServers: {}
+  admin:
+    authentication: {{type: scram-sha-512, username: {}, password: {{valueFrom: {{env: {}}}}}}}
+    fence: 1s
+{tls}  clients:
+    bootstrapServers: {}
+    verifyLogins: true
+    mechanisms: [scram-sha-512, scram-sha-256]
+{tls}  protectedUsers: []
+  suspend: false
+",
+        cluster.bootstrap(transport.admin()),
+        cluster.kastellan.username,
+        password_variable(name),
+        cluster.bootstrap(transport.clients()),
+    )
+}
+
+/// A document of the user `tests/<name>`.
+pub fn user_document(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: kastellan.io/v1alpha1\nkind: KafkaUser\nmetadata: {{name: {name}, namespace: tests}}\nspec: {spec}\n"
+    )
+}
+
+/// The password that a delivered file in properties format carries.
+#[track_caller]
+pub fn delivered_password(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("`{}`: {error}", file.display()));
+    let (_, rest) = text.split_once("password=\"").expect("a properties file holds JAAS text");
+    rest.split_once('"').expect("a quote ends the password").0.to_owned()
+}
+
+/// Every file and folder below a folder, with what changes when somebody writes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Snapshot(BTreeMap<PathBuf, (SystemTime, Option<Vec<u8>>)>);
+
+impl Snapshot {
+    /// Takes it. The lock of a store is left out: it names the process that had it last, and is this machine's own.
+    pub fn of(folder: &Path) -> Self {
+        let mut entries = BTreeMap::new();
+        collect(folder, &mut entries);
+        Self(entries)
+    }
+
+    /// Sees that nothing was written since.
+    #[track_caller]
+    pub fn assert_unchanged(&self, folder: &Path) {
+        let now = Self::of(folder);
+        let paths = self.0.keys().chain(now.0.keys());
+        let changed = paths.filter(|path| self.0.get(*path) != now.0.get(*path)).collect::<Vec<_>>();
+        assert!(changed.is_empty(), "written meanwhile: {changed:?}");
+    }
+}
+
+fn collect(path: &Path, entries: &mut BTreeMap<PathBuf, (SystemTime, Option<Vec<u8>>)>) {
+    if path.ends_with("_kastellan/lock") {
+        return;
+    }
+    let metadata = fs::symlink_metadata(path).unwrap();
+    let bytes = metadata.is_file().then(|| fs::read(path).unwrap());
+    entries.insert(path.to_owned(), (metadata.modified().unwrap(), bytes));
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            collect(&entry.unwrap().path(), entries);
+        }
+    }
+}
