@@ -122,9 +122,12 @@ impl Git {
         // A repository's settings can name programs to run; the file system monitor is one that questions would start.
         program.arg("-C").arg(folder).args(["-c", "core.fsmonitor=false", command]).args(arguments);
         program.env_clear().env("PATH", &self.search_path).env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
-        // Names are names, not patterns; and nothing is fetched: no protocol is allowed, on versions that do not know
-        // the first variable either.
-        program.env("GIT_LITERAL_PATHSPECS", "1").env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "");
+        // Nothing is fetched: no protocol is allowed, on versions that do not know the first variable either.
+        program.env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "");
+        // Names are names, not patterns. `check-ignore` takes them so anyhow, and refuses to be told.
+        if command != "check-ignore" {
+            program.env("GIT_LITERAL_PATHSPECS", "1");
+        }
         if let Some(home) = &self.home {
             program.env("HOME", home);
         }
