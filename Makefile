@@ -16,14 +16,16 @@ help: ## lists the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: demo
-demo: prerequisites ## shows everything on a real Kafka, in a minute once it is built
+demo: ## shows everything on a real Kafka, in a minute once it is built
+	@tests/prerequisites.sh demo
 	@test -x "$${CARGO_TARGET_DIR:-target}/debug/kastellan" \
 	    || echo "Building Kastellan. The first time, this takes some minutes: time for a coffee."
 	@cargo build --locked --bin kastellan --example demo
 	@cargo run --quiet --locked --example demo
 
 .PHONY: sandbox
-sandbox: prerequisites ## starts a real Kafka to play with, until Ctrl-D
+sandbox: ## starts a real Kafka to play with, until Ctrl-D
+	@tests/prerequisites.sh demo
 	@cargo run --locked --example sandbox -- 3
 
 .PHONY: test

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Looks for what building and testing needs, names what is missing and the command that installs it, and runs that command
-# where root and apt-get are at hand.
+# where root and apt-get are at hand. With the argument `demo`, only for what the demo needs.
 set -euo pipefail
 
+purpose=${1:-test}
 packages=()
 remedies=()
 
@@ -31,9 +32,12 @@ jdk() {
 
 need gcc command -v cc
 need make command -v make
-need pkg-config command -v pkg-config
-need libssl-dev pkg-config --exists openssl
-need zlib1g-dev pkg-config --exists zlib
+if [ "$purpose" = test ]; then
+    # librdkafka is built with these.
+    need pkg-config command -v pkg-config
+    need libssl-dev pkg-config --exists openssl
+    need zlib1g-dev pkg-config --exists zlib
+fi
 need git command -v git
 need maven command -v mvn
 need jdk java_is_17_or_later
@@ -41,7 +45,7 @@ need jdk java_is_17_or_later
 need age eval 'command -v age || command -v go'
 
 command -v cargo >/dev/null || remedies+=("Rust 1.95 or later: see https://rustup.rs")
-if command -v cargo >/dev/null; then
+if command -v cargo >/dev/null && [ "$purpose" = test ]; then
     cargo fmt --version >/dev/null 2>&1 || remedies+=("rustup component add rustfmt")
     cargo clippy --version >/dev/null 2>&1 || remedies+=("rustup component add clippy")
 fi
@@ -59,7 +63,7 @@ fi
 
 if [ ${#remedies[@]} -gt 0 ]; then
     {
-        echo "Something that building and testing needs is missing. Please run:"
+        echo "Something that this needs is missing. Please run:"
         printf '    %s\n' "${remedies[@]}"
     } >&2
     exit 1

@@ -19,5 +19,6 @@ mod journey;
 mod kafka_client;
 mod kafka_stack;
 mod ownership;
+mod policies;
 #[cfg(feature = "librdkafka")]
 mod second_opinion;
