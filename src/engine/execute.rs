@@ -21,8 +21,11 @@ use crate::state::Desired;
 /// is not over before its turn.
 const COHORT: usize = 2_000;
 
-/// Cohorts under way at once: while one computes keys, another waits for Kafka or the disk.
-const COHORTS_AT_ONCE: usize = 2;
+/// Cohorts under way at once: while one computes keys, another waits for Kafka, and a third for the disk.
+const COHORTS_AT_ONCE: usize = 3;
+
+/// Cohorts that compute keys at once. One takes all cores already; two would go on in step, and then wait in step.
+const DERIVING_AT_ONCE: usize = 1;
 
 /// Pause before an effect that failed for a passing reason is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
@@ -93,8 +96,8 @@ pub async fn execute(links: &Links, desired: &Desired, plan: Plan, limits: Limit
         let rest = runs.split_off(runs.len().min(COHORT));
         cohorts.push(std::mem::replace(&mut runs, rest));
     }
-    let turns = Semaphore::new(COHORTS_AT_ONCE);
-    let pass = Pass { links, desired, limits, events, turns: &turns };
+    let (turns, deriving) = (Semaphore::new(COHORTS_AT_ONCE), Semaphore::new(DERIVING_AT_ONCE));
+    let pass = Pass { links, desired, limits, events, turns: &turns, deriving: &deriving };
     let done = join_all(cohorts.into_iter().map(|cohort| pass.drive(cohort))).await;
     let mut executed = Executed::default();
     for (runs, effects) in done {
@@ -123,6 +126,7 @@ struct Pass<'a> {
     limits: Limits,
     events: &'a dyn Events,
     turns: &'a Semaphore,
+    deriving: &'a Semaphore,
 }
 
 type Effects = BTreeMap<&'static str, usize>;
@@ -225,7 +229,10 @@ impl Pass<'_> {
         let (links, desired) = (self.links, self.desired);
         match jobs.first().map(|job| &job.effect) {
             None => Box::pin(async { Vec::new() }),
-            Some(Effect::Material(_)) => Box::pin(store_effects::make_material(links, jobs)),
+            Some(Effect::Material(_)) => Box::pin(async {
+                let _turn = self.deriving.acquire().await.expect("never closed");
+                store_effects::make_material(links, jobs).await
+            }),
             Some(Effect::Record(_)) => Box::pin(store_effects::write_records(links, name, jobs)),
             Some(Effect::Document(_)) => Box::pin(store_effects::publish(links, desired, jobs)),
             Some(Effect::Bury(_)) => Box::pin(store_effects::bury(links, jobs)),
