@@ -298,7 +298,8 @@ fn provision_actions(
     let mut line = action(Change::Add, Subject::Credential, text).on(plan.clusters.clone());
     if let Some(restored) = provision.restores {
         line = line.because(format!(
-            "the user is back within its time for undo: the password of generation {restored} comes back"
+            "the user is back within its time for undo: the password of generation {restored} comes back, by the other \
+             mechanism if that is allowed and the fence of the deletion still holds this one"
         ));
     }
     actions.push(line);
