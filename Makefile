@@ -26,7 +26,8 @@ demo: ## shows everything on a real Kafka, in a minute once it is built
 .PHONY: sandbox
 sandbox: ## starts a real Kafka to play with, until Ctrl-D
 	@tests/prerequisites.sh demo
-	@cargo run --locked --example sandbox -- 3
+	@cargo build --locked --bin kastellan --example sandbox
+	@cargo run --quiet --locked --example sandbox -- 3
 
 .PHONY: test
 test: lint deny ## checks everything: format, lints, dependencies, unit tests, real servers

@@ -1,6 +1,5 @@
 //! A user that was made by the commands of `policies/kafka` can do what they say, and nothing more.
 
-use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use kastellan::kafka::{Purpose, needed_rights};
 use kastellan::names::Mechanism;
 use tempfile::TempDir;
 
-use crate::stack::kafka::{Tool, principal};
+use crate::stack::kafka::principal;
 use crate::stack::{Cluster, Credentials, KafkaVersion, Listener, shared, unique_name, wait_until, write_private};
 
 /// A checkout whose documents make Kastellan log in as a user of its own.
@@ -48,40 +47,43 @@ impl Checkout {
         text
     }
 
-    /// Runs one of Kafka's tools as the super user.
-    fn administer(&self, tool: Tool, arguments: &[&str]) {
+    /// Runs a piece of shell as an administrator, with Kafka's own scripts at hand and its login in `admin.properties`.
+    fn administer(&self, shell: &str) {
         let cluster = self.cluster;
         let admin = cluster.client_properties(Listener::Admin, Mechanism::ScramSha512, &cluster.admin).unwrap();
-        let outcome = cluster.run_tool(tool, Listener::Admin, &admin, arguments, "").unwrap();
-        assert!(outcome.succeeded(), "{arguments:?}: {}", outcome.stderr.len());
+        std::fs::copy(admin, self.folder.path().join("admin.properties")).unwrap();
+        let path = format!("{}:{}", cluster.write_scripts().unwrap().display(), std::env::var("PATH").unwrap());
+        let output = Command::new("sh")
+            .args(["-ec", shell])
+            .current_dir(self.folder.path())
+            .env("PATH", path)
+            .env("BOOTSTRAP", cluster.bootstrap(Listener::Admin))
+            .env("OWN", &self.own.username)
+            .output()
+            .unwrap();
+        // A tool that refuses a password prints it.
+        assert!(output.status.success(), "{:?}", output.status);
     }
 
     /// As the README of the policies says: the password comes from a file.
     fn create_own_user(&self) {
         let text = format!("SCRAM-SHA-512=iterations=4096,password={}\n", self.own.password_text());
-        let file = write_private(self.folder.path().join("kastellan.scram"), &text).unwrap();
-        let (name, file) = (self.own.username.as_str(), path(&file));
-        let entity = ["--alter", "--entity-type", "users", "--entity-name", name, "--add-config-file", file];
-        self.administer(Tool::Configs, &entity);
-        let is_there = || self.cluster.mechanisms_of(name).unwrap().contains(&Mechanism::ScramSha512);
+        write_private(self.folder.path().join("kastellan.scram"), &text).unwrap();
+        self.administer(
+            "kafka-configs.sh --bootstrap-server $BOOTSTRAP --command-config admin.properties \
+             --alter --entity-type users --entity-name $OWN --add-config-file kastellan.scram",
+        );
+        let is_there = || !self.cluster.mechanisms_of(&self.own.username).unwrap().is_empty();
         assert!(wait_until(Duration::from_secs(15), is_there));
     }
 
     /// Runs what `policy kafka` prints.
     fn grant(&self, purpose: &str, rights: Purpose) {
-        let printed = self.run(&["policy", "kafka", "--purpose", purpose], 0);
-        let command = printed.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join(" ");
-        let words = command.replace(['\\', '\''], " ");
-        let words = words.split_whitespace().collect::<Vec<_>>();
-        let server = self.cluster.bootstrap(Listener::Admin);
-        let head = ["kafka-acls.sh", "--bootstrap-server", &server, "--command-config", "admin.properties"];
-        let (program, arguments) = words.split_at(head.len());
-        assert_eq!(program, head);
-        self.administer(Tool::Acls, arguments);
-        // They are there already: this waits until every broker shows them.
-        self.cluster.grant(&principal(&self.own.username), &needed_rights(rights)).unwrap();
-        let rules = self.cluster.acls_of(&principal(&self.own.username)).unwrap();
-        assert_eq!(rules, needed_rights(rights).into_iter().collect(), "exactly these rights");
+        self.administer(&self.run(&["policy", "kafka", "--purpose", purpose], 0));
+        let (own, expected) = (principal(&self.own.username), needed_rights(rights));
+        let rules = || self.cluster.acls_of(&own).unwrap();
+        assert!(wait_until(Duration::from_secs(15), || rules().len() >= expected.len()));
+        assert_eq!(rules(), expected.into_iter().collect(), "exactly these rights");
     }
 
     fn is_declared_user_there(&self) -> bool {
@@ -90,10 +92,6 @@ impl Checkout {
             || !self.cluster.acls_of(&principal(name)).unwrap().is_empty()
             || !self.cluster.quotas_of(name).unwrap().is_empty()
     }
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 fn the_printed_rights_are_enough_and_no_more(version: KafkaVersion) {

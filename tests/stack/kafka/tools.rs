@@ -42,6 +42,20 @@ impl Tool {
         }
     }
 
+    /// All tools.
+    const ALL: [Self; 5] = [Self::ConsoleProducer, Self::ConsoleConsumer, Self::Configs, Self::Acls, Self::Topics];
+
+    /// The name of Kafka's own script for it.
+    const fn script(self) -> &'static str {
+        match self {
+            Self::ConsoleProducer => "kafka-console-producer.sh",
+            Self::ConsoleConsumer => "kafka-console-consumer.sh",
+            Self::Configs => "kafka-configs.sh",
+            Self::Acls => "kafka-acls.sh",
+            Self::Topics => "kafka-topics.sh",
+        }
+    }
+
     /// The option that names the properties file; the console tools changed theirs in 4.2.
     const fn configuration_option(self, version: KafkaVersion) -> &'static str {
         match (self, version) {
@@ -122,6 +136,27 @@ impl Cluster {
             .arg(configuration)
             .args(arguments);
         run_with_input(command, input)
+    }
+
+    /// Writes scripts named as Kafka's own into `bin` of the cluster's folder, for people who try things by hand; returns
+    /// that folder.
+    pub fn write_scripts(&self) -> Result<PathBuf, StackError> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = self.folder.join("bin");
+        std::fs::create_dir_all(&folder).map_err(StackError::io("create the folder of the scripts"))?;
+        let logging = properties::logging_flag(self.version, &self.folder.join("tool-logging.properties"));
+        for tool in Tool::ALL {
+            let text = format!(
+                "#!/bin/sh\nexec '{}' -Xmx192m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 '{logging}' -cp '{}' {} \"$@\"\n",
+                self.java.launcher.display(),
+                self.java.classpath(),
+                tool.main_class(self.version),
+            );
+            let script = write_private(folder.join(tool.script()), &text)?;
+            let executable = std::fs::Permissions::from_mode(0o700);
+            std::fs::set_permissions(&script, executable).map_err(StackError::io("make a script executable"))?;
+        }
+        Ok(folder)
     }
 
     /// Writes a Java client's properties for a SASL listener: what a person would write by hand. Mode 0600, in the
