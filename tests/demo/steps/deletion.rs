@@ -16,6 +16,10 @@ pub(super) fn remove_document(stage: &Stage<'_>) -> Result<Remembered, Failure> 
     let remembered = Remembered::of(stage, BILLING_FILE)?;
     workshop.git(narrator, &["rm", "--quiet", BILLING_DOCUMENT])?;
     workshop.git(narrator, &["commit", "--quiet", "--message", "Remove billing"])?;
+    narrator.say("What that means, a review can see from Git alone; nothing is contacted:");
+    let printed = stage.kastellan("plan --against HEAD~1", 0)?;
+    narrator.check("The change would take billing's access away.", printed.says(&["shop/billing", "orders.placed"]))?;
+    narrator.say("It is merged all the same.");
     let printed = stage.kastellan("apply --auto-approve", 0)?;
     narrator.check(
         "The missing document is listed, and nothing is deleted: an empty folder can be an accident.",
@@ -43,7 +47,7 @@ pub(super) fn prune(stage: &Stage<'_>) -> Result<(), Failure> {
 pub(super) fn undo(stage: &Stage<'_>, deleted: &Remembered) -> Result<(), Failure> {
     let Stage { narrator, workshop, .. } = stage;
     narrator.chapter("… and undo, when you did not");
-    narrator.say("For seven days a `git revert` brings the very same password back, wherever it has been copied to.");
+    narrator.say("For seven days a `git revert` brings the very same password back.");
     stage.kastellan("status", 0)?;
     workshop.git(narrator, &["revert", "--no-edit", "HEAD"])?;
     stage.kastellan("apply --auto-approve", 0)?;
