@@ -2,9 +2,12 @@
 
 use std::time::Instant;
 
+use kastellan::kafka::{Purpose, needed_rights};
+
 use super::{Stage, TOPIC};
 use crate::failure::Failure;
 use crate::narration::Narrator;
+use crate::stack::kafka::principal;
 use crate::stack::{ClusterBuilder, KafkaVersion, Listener};
 use crate::workshop::Workshop;
 
@@ -28,10 +31,11 @@ pub(super) fn start(narrator: &Narrator) -> Result<Stage<'_>, Failure> {
         &format!("Three brokers are up after {} s, with one empty topic: {TOPIC}.", begun.elapsed().as_secs()),
         kafka.pids().len() == 3,
     )?;
-    narrator.say(
-        "Kastellan logs in as a user of its own that is no super user. It may describe and alter users and ACLs; it \
-         cannot read or write a single record.",
-    );
+    let rights = kafka.acls_of(&principal(&kafka.kastellan.username))?;
+    narrator.check(
+        "Kastellan's own user is no super user: it has four rights on the cluster, and cannot read or write a record.",
+        rights == needed_rights(Purpose::Applying).into_iter().collect(),
+    )?;
     narrator.command(&format!("export KAFKA={}", kafka.bootstrap(Listener::Clients)));
     narrator.command("read -rs KAFKA_ADMIN_PASSWORD && export KAFKA_ADMIN_PASSWORD");
     Ok(Stage { narrator, kafka, workshop })
