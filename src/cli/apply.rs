@@ -30,7 +30,8 @@ async fn carry_out(arguments: ApplyArguments) -> Result<ExitStatus, ExitStatus> 
         }
     };
     let mode = if arguments.take_over_store { Mode::TakeOver } else { Mode::Change };
-    let pass = prepare(&documents, &request, mode).await?;
+    let mut pass = prepare(&documents, &request, mode).await?;
+    drop(documents);
     approve(&pass, approved.as_deref(), &arguments)?;
     if pass.plan.is_empty() {
         return Ok(finish(&pass, &Executed::default(), 0.0, arguments.output));
@@ -38,7 +39,8 @@ async fn carry_out(arguments: ApplyArguments) -> Result<ExitStatus, ExitStatus> 
     let started = Instant::now();
     let bar = Bar::new();
     let limits = Limits { undo_for: request.options.undo_for };
-    let executed = execute(&pass.links, &pass.desired, pass.plan.clone(), limits, &bar).await;
+    let users = std::mem::take(&mut pass.plan.users);
+    let executed = execute(&pass.links, &pass.desired, users, limits, &bar).await;
     bar.finish();
     Ok(finish(&pass, &executed, started.elapsed().as_secs_f64(), arguments.output))
 }

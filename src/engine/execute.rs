@@ -14,7 +14,7 @@ use super::{deliveries, kafka_effects, login, store_effects};
 use crate::credential::Effect;
 use crate::diagnostic::{Disposition, Hint};
 use crate::names::NamespacedName;
-use crate::plan::Plan;
+use crate::plan::UserPlan;
 use crate::state::Desired;
 
 /// Users that go through the waves together: enough to fill Kafka's batches of 2,000, few enough that a permit of 30 s
@@ -80,17 +80,23 @@ pub struct Failed {
     pub hint: Option<Hint>,
 }
 
-/// Executes `plan` as far as it goes. One user's failure fails that user alone.
+/// Executes the plans of `users` as far as they go. One user's failure fails that user alone.
 ///
 /// # Guarantees
 /// Whatever happens, and wherever this future is dropped, the next pass finishes what the records say.
 ///
 /// # Assumptions
 /// The plan was made from an observation of the same links, it has no refusals, and it was approved.
-pub async fn execute(links: &Links, desired: &Desired, plan: Plan, limits: Limits, events: &dyn Events) -> Executed {
-    events.note(Event::Begins { users: plan.users.len() });
+pub async fn execute(
+    links: &Links,
+    desired: &Desired,
+    users: BTreeMap<NamespacedName, UserPlan>,
+    limits: Limits,
+    events: &dyn Events,
+) -> Executed {
+    events.note(Event::Begins { users: users.len() });
     let boot = super::now().boot;
-    let mut runs = plan.users.into_iter().map(|(user, plan)| UserRun::new(user, plan, boot)).collect::<Vec<_>>();
+    let mut runs = users.into_iter().map(|(user, plan)| UserRun::new(user, plan, boot)).collect::<Vec<_>>();
     let mut cohorts = Vec::new();
     while !runs.is_empty() {
         let rest = runs.split_off(runs.len().min(COHORT));

@@ -135,6 +135,8 @@ impl UserRun {
                 }
             }
         }
+        // Secrets and plans of users that are through need not stay until the last one is.
+        self.material.clear();
         Next::Over
     }
 

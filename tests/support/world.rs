@@ -137,6 +137,6 @@ impl Planned {
     pub async fn execute(self, options: &Options) -> Executed {
         assert!(self.plan.refusals.is_empty(), "{:?}", self.plan.refusals);
         let limits = Limits { undo_for: options.undo_for };
-        execute(&self.links, &self.desired, self.plan, limits, &Silence).await
+        execute(&self.links, &self.desired, self.plan.users, limits, &Silence).await
     }
 }
