@@ -353,11 +353,16 @@ fn fill(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step {
     write(idle, context)
 }
 
+/// What a first provisioning has to deliver. One that was in step when the plan was made is of the same user before its
+/// deletion, which is finished by the time of this question, and took the delivery with it.
 fn undelivered(subject: &Subject<'_>) -> BTreeSet<crate::names::DeliveryName> {
-    let due = subject.facts.deliveries.iter().filter(|(name, state)| {
-        matches!(state, DeliveryState::Pending(_)) && !subject.progress.delivered.contains_key(*name)
-    });
-    due.map(|(name, _)| name.clone()).collect()
+    let is_due = |state: &DeliveryState| match state {
+        DeliveryState::Pending(_) | DeliveryState::InStep => true,
+        DeliveryState::Surplus | DeliveryState::Refused { .. } | DeliveryState::Unknown(_) => false,
+    };
+    let due = subject.facts.deliveries.iter().filter(|(_, state)| is_due(state));
+    let due = due.map(|(name, _)| name).filter(|name| !subject.progress.delivered.contains_key(*name));
+    due.cloned().collect()
 }
 
 fn note_deliveries(subject: &Subject<'_>, record: &mut Record) {

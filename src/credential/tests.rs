@@ -381,6 +381,17 @@ fn an_undo_brings_the_same_password_back_as_the_next_number_without_waiting_for_
 }
 
 #[test]
+fn a_user_that_comes_back_during_its_deletion_has_everything_again_after_one_run() {
+    for at in 0..7 {
+        let mut world = provisioned();
+        assert_eq!(world.run(None, Some(Crash { at, after: true })), End::Crashed);
+        assert_eq!(world.run(Some(&wanted()), None), End::Settled);
+        assert!(world.delivered && world.access_granted, "after a crash at {at}: {:?}", world.effects);
+        assert_eq!(world.document, Some((Generation(3), 1)), "after a crash at {at}");
+    }
+}
+
+#[test]
 fn after_the_undo_period_the_material_is_destroyed_and_a_new_user_gets_a_new_password() {
     let mut world = deleted();
     world.seconds += 8 * 86_400;
