@@ -149,6 +149,12 @@ pub enum WantedAuthentication {
 }
 
 impl Wanted {
+    /// The name in Kafka that everything done for the user is about: a name that the document changed on a live user stays
+    /// the record's until a rotation moves it.
+    pub fn username_now<'a>(&'a self, record: Option<&'a Record>) -> &'a UserName {
+        record.filter(|record| record.claims_username()).map_or(&self.username, |record| &record.username)
+    }
+
     /// Whether a record's credential was made for the same name and kind of authentication.
     pub fn continues(&self, record: &Record) -> bool {
         let same_kind = matches!(

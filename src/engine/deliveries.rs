@@ -25,7 +25,7 @@ pub(super) async fn observe(
     for (user, wanted) in &desired.users {
         let record = record_of(user);
         for (name, delivery) in &wanted.deliveries {
-            match request(links, desired, user, name, delivery, &wanted.wanted.username, record) {
+            match request(links, desired, user, name, delivery, wanted.wanted.username_now(record), record) {
                 Ok(request) => requests.push(request),
                 Err(why) => {
                     states.entry(user.clone()).or_default().insert(name.clone(), DeliveryState::Unknown(why.into()));
@@ -128,7 +128,7 @@ pub(super) async fn deliver<'a>(links: &'a Links, desired: &'a Desired, jobs: Ve
             let built = credential.clone().and_then(|credential| {
                 let delivery = job.run.plan.deliveries.get(name).ok_or("it is not declared any more".to_owned());
                 let request = delivery.and_then(|delivery| {
-                    request(links, desired, &job.run.user, name, delivery, &job.run.plan.username, record)
+                    request(links, desired, &job.run.user, name, delivery, job.run.username(), record)
                 });
                 let request = request.map_err(|why| Failure::new(DELIVER, why, Disposition::Stall))?;
                 Ok(Shipment { request, credential })

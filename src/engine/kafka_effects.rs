@@ -53,7 +53,7 @@ pub(super) async fn look<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfor
                 continue;
             }
         };
-        let users = positions.iter().map(|&position| jobs[position].run.plan.username.clone()).collect::<Vec<_>>();
+        let users = positions.iter().map(|&position| jobs[position].run.username().clone()).collect::<Vec<_>>();
         let mut seen = look_at_slots(link, &users).await;
         for (position, user) in positions.into_iter().zip(users) {
             match seen.remove(&user) {
@@ -94,8 +94,8 @@ fn access_batches<'a>(
         match link_of(links, effect, cluster) {
             Ok(link) => {
                 let changes = positions.into_iter().filter_map(|position| {
-                    let plan = &jobs[position].run.plan;
-                    Some((position, &plan.username, plan.access.get(cluster)?))
+                    let run = jobs[position].run;
+                    Some((position, run.username(), run.plan.access.get(cluster)?))
                 });
                 batches.push(AccessBatch { cluster, link, changes: changes.collect() });
             }
@@ -290,7 +290,7 @@ pub(super) async fn upsert<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perf
                     let (slot, permit) = slots[position];
                     owners.push(position);
                     alterations.push(ScramAlteration {
-                        user: jobs[position].run.plan.username.clone(),
+                        user: jobs[position].run.username().clone(),
                         change: ScramChange::Upsert {
                             mechanism: material.scram.mechanism,
                             iterations: material.scram.iterations,
@@ -329,7 +329,7 @@ pub(super) async fn empty<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfo
             for &mechanism in found {
                 owners.push(position);
                 alterations.push(ScramAlteration {
-                    user: jobs[position].run.plan.username.clone(),
+                    user: jobs[position].run.username().clone(),
                     change: ScramChange::Delete { mechanism },
                     not_after: Some(not_after(&jobs[position], permits[&mechanism], Content::None)),
                 });

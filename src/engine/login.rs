@@ -43,7 +43,7 @@ pub(super) async fn prove<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfo
         let mut wanted = Vec::new();
         for position in positions {
             match &material[position] {
-                Ok(material) => wanted.push((position, &jobs[position].run.plan.username, &material.scram)),
+                Ok(material) => wanted.push((position, jobs[position].run.username(), &material.scram)),
                 Err(failure) => performed[position].failure = Some(failure.clone()),
             }
         }

@@ -9,7 +9,7 @@ use crate::credential::{
     Blocked, Context, Effect, Outcome, PermitId, Progress, Record, Seen, Step, Subject, Versioned, Watch, next,
 };
 use crate::diagnostic::{Disposition, Hint};
-use crate::names::{ClusterName, Generation, NamespacedName};
+use crate::names::{ClusterName, Generation, NamespacedName, UserName};
 use crate::plan::UserPlan;
 use crate::secret::Material;
 
@@ -102,6 +102,12 @@ impl UserRun {
             transition: 0,
             failures: BTreeMap::new(),
         }
+    }
+
+    /// The name in Kafka that effects are about: the record's, as long as it claims one.
+    pub fn username(&self) -> &UserName {
+        let record = self.record.as_ref().map(|record| &record.value).filter(|record| record.claims_username());
+        record.map_or(&self.plan.username, |record| &record.username)
     }
 
     /// Asks the machine what comes next, passing from one approved transition to the next; sets `end` when there is

@@ -387,7 +387,7 @@ pub(super) fn live_credential(
         generation: material.generation,
         rotation_id: material.rotation_id.clone(),
         published_at: super::now().wall,
-        username: run.plan.username.clone(),
+        username: run.username().clone(),
         password: material.scram.password.duplicate(),
         mechanism: material.scram.mechanism,
         connections: connections.collect(),

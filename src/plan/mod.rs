@@ -175,7 +175,7 @@ fn plan_declared(
     }
     plan.deletes += access.values().map(AccessChange::deletes).sum::<usize>();
     let user_plan = UserPlan {
-        username: wanted.wanted.username.clone(),
+        username: wanted.wanted.username_now(record.map(|record| &record.value)).clone(),
         store: wanted.store.clone(),
         record: record.cloned(),
         wanted: Some(wanted.wanted.clone()),

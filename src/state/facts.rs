@@ -116,11 +116,10 @@ fn cluster_facts(
         Some(Seen::Unknown(why)) => return Seen::Unknown(why.clone()),
         None => return Seen::unknown("not observed"),
     };
-    // A name that the document changed on a live user stays the record's until a rotation moves it.
-    let username = record
-        .filter(|record| record.claims_username())
-        .map(|record| &record.username)
-        .or(wanted.map(|wanted| &wanted.wanted.username));
+    let username = match wanted {
+        Some(wanted) => Some(wanted.wanted.username_now(record)),
+        None => record.map(|record| &record.username),
+    };
     let Some(username) = username else { return Seen::unknown("the user has no name") };
     let slots = match seen.slots.get(username) {
         Some(slots) => slots.clone(),
