@@ -161,6 +161,7 @@ pub fn blank_record(user: &NamespacedName, username: &str) -> Record {
         exclusive: true,
         source: None,
         document: None,
+        document_inputs: None,
         deliveries: BTreeMap::new(),
         deletion_policy: DeletionPolicy::Delete,
         deletion: None,

@@ -65,8 +65,8 @@ pub struct Maintenance {
     pub rebind: BTreeMap<ClusterName, ClusterId>,
     /// Unknown credentials that are named in the record from now on.
     pub adopts: Vec<AdoptedSlot>,
-    /// The document is not as it was written.
-    pub republish: bool,
+    /// The document is not as it should be, and why.
+    pub republish: Option<Arc<str>>,
     /// Deliveries to write, and why.
     pub deliver: BTreeMap<DeliveryName, Arc<str>>,
     /// Deliveries to remove.
@@ -316,7 +316,7 @@ fn decide_maintenance(record: &Record, wanted: &Wanted, facts: &Facts, decision:
     }
     if record.authentication == Authentication::Scram {
         match &facts.document {
-            Seen::Known(version) => todo.republish = document_differs(record, version.as_ref()),
+            Seen::Known(version) => todo.republish = document_differs(record, version.as_ref(), facts),
             Seen::Unknown(why) => decision.waiting.push(Waiting { cluster: None, why: why.clone() }),
         }
         list_unwritable(facts, decision);
@@ -337,8 +337,16 @@ fn decide_maintenance(record: &Record, wanted: &Wanted, facts: &Facts, decision:
     }
 }
 
-fn document_differs(record: &Record, found: Option<&Version>) -> bool {
-    record.active.is_some() && (found.is_none() || found != record.document.as_ref())
+/// Why the document has to be written again; `None` when it is as it should be.
+fn document_differs(record: &Record, found: Option<&Version>, facts: &Facts) -> Option<Arc<str>> {
+    record.active.as_ref()?;
+    let is_outdated = facts.document_inputs.is_some() && facts.document_inputs != record.document_inputs;
+    match found {
+        Some(_) if found != record.document.as_ref() => Some("it is not as it was written".into()),
+        Some(_) if is_outdated => Some("what it tells of how to connect has changed".into()),
+        Some(_) => None,
+        None => Some("it is not there".into()),
+    }
 }
 
 fn maintain_cluster(

@@ -92,6 +92,9 @@ pub struct Facts {
     pub clusters: BTreeMap<ClusterName, Seen<ClusterFacts>>,
     /// Version of the credential document; `None` when there is none.
     pub document: Seen<Option<Version>>,
+    /// What the document has to tell of how to connect, as [`super::Record::document_inputs`] notes it; `None` when nobody
+    /// asks for one.
+    pub document_inputs: Option<Arc<str>>,
     /// Deliveries that the document declares or the record knows.
     pub deliveries: BTreeMap<DeliveryName, DeliveryState>,
     /// Version of the given password's source; `None` when there is none at that path.

@@ -114,6 +114,7 @@ fn blank(subject: &Subject<'_>, wanted: &Wanted) -> Record {
         exclusive: true,
         source: None,
         document: None,
+        document_inputs: None,
         deliveries: BTreeMap::new(),
         deletion_policy: wanted.deletion_policy,
         deletion: None,
@@ -343,6 +344,7 @@ fn fill(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step {
     idle.pending = None;
     idle.active = Some(pending.clone());
     idle.document = Some(document.clone());
+    idle.document_inputs.clone_from(&subject.facts.document_inputs);
     idle.published_at = Some(context.now.wall);
     // An unknown credential in the slot of ours is gone: it was replaced.
     idle.adopted.retain(|slot| slot.mechanism != pending.mechanism);
@@ -406,7 +408,7 @@ fn maintain(subject: &Subject<'_>, record: &Record, todo: &Maintenance, context:
         if let Some(step) = assert_slot(subject, record, active, &clusters, context) {
             return step;
         }
-        if todo.republish && subject.progress.document.is_none() {
+        if todo.republish.is_some() && subject.progress.document.is_none() {
             return Step::Act(Effect::Document(active.clone()));
         }
         let names = todo.deliver.keys().filter(|name| !subject.progress.delivered.contains_key(*name)).cloned();
@@ -423,7 +425,10 @@ fn maintain(subject: &Subject<'_>, record: &Record, todo: &Maintenance, context:
         return Step::Act(Effect::Destroy(owed));
     }
     note_deliveries(subject, &mut noted);
-    noted.document = subject.progress.document.clone().or(noted.document);
+    if let Some(document) = &subject.progress.document {
+        noted.document = Some(document.clone());
+        noted.document_inputs.clone_from(&subject.facts.document_inputs);
+    }
     noted.deletion_policy = todo.deletion_policy.unwrap_or(noted.deletion_policy);
     noted.destroy.retain(|generation| !subject.progress.destroyed.contains(generation));
     if noted == *record { Step::Settled } else { write(noted, context) }

@@ -62,6 +62,10 @@ pub struct Record {
     /// The credential document as it was last written; `None` before the first publication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<Version>,
+    /// What that document tells of how to connect: each cluster with the digest of its connection, in the document's
+    /// order, e.g. `prod=9f86d081…`. So a change is seen without the right to read the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document_inputs: Option<std::sync::Arc<str>>,
     /// Deliveries with what was written where.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deliveries: BTreeMap<DeliveryName, DeliveryRecord>,

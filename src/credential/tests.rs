@@ -28,6 +28,8 @@ struct World {
     /// Generation and password of the document; password 0 is a tombstone.
     document: Option<(Generation, u64)>,
     delivered: bool,
+    /// What the documents say of how to connect.
+    connection: &'static str,
     seconds: u64,
     watch: Watch,
     permit_ids: u64,
@@ -90,6 +92,7 @@ impl World {
             passwords_drawn: 0,
             document: None,
             delivered: false,
+            connection: "prod=here",
             seconds: 1_000_000,
             watch: Watch::default(),
             permit_ids: 0,
@@ -120,6 +123,7 @@ impl World {
         Facts {
             clusters: BTreeMap::from([(cluster(), Seen::Known(seen))]),
             document: Seen::Known(self.document.map(|(generation, password)| version(generation, password))),
+            document_inputs: wanted.map(|_| self.connection.into()),
             deliveries: BTreeMap::from([(DeliveryName::parse("file").unwrap(), delivery)]),
             source: Seen::Known(None),
             claimed_by: None,
@@ -450,6 +454,17 @@ fn drift_is_healed_with_the_same_generation_and_no_second_password() {
         assert_eq!(world.slots[&SHA_512].salt, Some(slot_of(Generation(1), SHA_512).salt));
         assert_eq!(world.passwords_drawn, 1);
     }
+}
+
+#[test]
+fn the_document_is_written_again_when_the_cluster_moves_and_not_again_after_that() {
+    let mut world = provisioned();
+    world.connection = "prod=there";
+    assert_eq!(world.run(Some(&wanted()), None), End::Settled);
+    assert_eq!(world.effects, ["document", "record-idle"]);
+    world.effects.clear();
+    assert_eq!(world.run(Some(&wanted()), None), End::Settled);
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
 }
 
 #[test]

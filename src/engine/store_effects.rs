@@ -11,7 +11,7 @@ use crate::credential::{
     Versioned,
 };
 use crate::diagnostic::{Chain, Disposition};
-use crate::names::{Generation, NamespacedName, StoreName};
+use crate::names::{ClusterName, Generation, NamespacedName, StoreName};
 use crate::secret::{Material, ScramCredential, Secret, draw_password, draw_rotation_id, draw_salt};
 use crate::state::Desired;
 use crate::store::{Created, CredentialWrite, RecordWrite, Store, StoreError};
@@ -378,10 +378,12 @@ pub(super) fn live_credential(
     desired: &Desired,
     material: &Material,
 ) -> Result<LiveCredential, Failure> {
-    let connections = run
-        .plan
-        .clusters
-        .iter()
+    // Where the record says the user is: a cluster that was added to its document does not have the credential yet.
+    let record = run.record.as_ref().map(|record| &record.value);
+    let live = |name: &&ClusterName| record.is_none_or(|record| record.clusters.contains_key(*name));
+    let gone = record.iter().flat_map(|record| record.clusters.keys()).filter(|name| !run.plan.clusters.contains(name));
+    let clusters = run.plan.clusters.iter().filter(live).chain(gone);
+    let connections = clusters
         .filter_map(|name| desired.clusters.get(name).map(|cluster| (name.clone(), cluster.connection.clone())));
     Ok(LiveCredential {
         generation: material.generation,

@@ -29,6 +29,8 @@ pub struct DesiredCluster {
     pub mechanisms: Vec<Mechanism>,
     /// How applications reach it.
     pub connection: Connection,
+    /// The beginning of the SHA-256 over `connection`, in hex: all of it is public.
+    pub connection_digest: Arc<str>,
     /// Whether a login on every broker is the proof; else Describe and the barrier.
     pub verify_logins: bool,
     /// How long a late request may still be executed (R1).

@@ -83,11 +83,29 @@ pub fn facts_of(
     let facts = Facts {
         clusters,
         document: observed.documents.get(user).cloned().unwrap_or(Seen::Known(None)),
+        document_inputs: wanted.and_then(|wanted| document_inputs(wanted, record, desired)),
         deliveries: observed.deliveries.get(user).cloned().unwrap_or_default(),
         source: observed.sources.get(user).cloned().unwrap_or(Seen::Known(None)),
         claimed_by: wanted.and_then(|wanted| claims.other(user, wanted, desired, observed)),
     };
     (facts, access)
+}
+
+/// What the credential document has to tell of how to connect. Where clusters were added to the user or removed from it,
+/// what it tells already: the credential is not there yet, or still is, until that is carried out.
+fn document_inputs(wanted: &DesiredUser, record: Option<&Record>, desired: &Desired) -> Option<Arc<str>> {
+    let clusters = &wanted.wanted.clusters;
+    let live = record.filter(|record| record.claims_username());
+    if let Some(live) = live
+        && !(live.clusters.len() == clusters.len() && clusters.iter().all(|name| live.clusters.contains_key(name)))
+    {
+        return live.document_inputs.clone();
+    }
+    let inputs = clusters.iter().filter_map(|name| {
+        let cluster = desired.clusters.get(name)?;
+        Some(format!("{name}={}", cluster.connection_digest))
+    });
+    Some(inputs.collect::<Vec<_>>().join(",").into())
 }
 
 /// Whether somebody else authenticates the user, by its document and by its record: then nobody looks for credentials,

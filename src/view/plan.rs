@@ -337,9 +337,9 @@ fn maintenance_actions(todo: &Maintenance, record: Option<&Record>, actions: &mu
         let text = format!("the unknown {} credential is adopted and stays valid until it is retired", slot.mechanism);
         actions.push(action(Change::Change, Subject::Credential, text).on([slot.cluster.clone()]).because("`adopt`"));
     }
-    if todo.republish {
+    if let Some(why) = &todo.republish {
         let text = "write the credential document again";
-        actions.push(action(Change::Change, Subject::Document, text).because("it is not as it was written"));
+        actions.push(action(Change::Change, Subject::Document, text).because(&**why));
     }
     for (name, why) in &todo.deliver {
         actions.push(action(Change::Change, Subject::Delivery, format!("write `{name}`")).because(&**why));

@@ -153,6 +153,7 @@ pub fn record(user: &NamespacedName) -> Record {
         exclusive: true,
         source: None,
         document: None,
+        document_inputs: None,
         deliveries: BTreeMap::new(),
         deletion_policy: DeletionPolicy::Delete,
         deletion: None,
