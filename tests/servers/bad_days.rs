@@ -10,7 +10,7 @@ use kastellan::names::{Mechanism, Operation};
 
 use crate::operator::{Operator, Outcome, Snapshot, Transport, cluster_document, delivered_password};
 use crate::stack::kafka::principal;
-use crate::stack::{Cluster, ClusterBuilder, KafkaVersion, Listener, Rights, quiet, unique_name};
+use crate::stack::{Cluster, ClusterBuilder, KafkaVersion, Listener, Rights, pause, quiet, unique_name};
 
 const PLAIN: &str = "{clusters: [kafka], authentication: {type: scram}}";
 
@@ -91,6 +91,25 @@ fn a_broker_that_is_down_at_first_apply_delays_it_and_loses_nothing() {
     cluster.start_node(3).unwrap();
     let verified = operator.run(&["verify", "-o", "json"]).exits(0).json();
     assert_eq!(verified["credentials"][0]["brokers"], 3, "{verified:#}");
+    operator.assert_in_step();
+
+    // One that dies in the middle of the work: whatever was sent to it is found out, and nothing is done twice.
+    let names: Vec<String> = (0..200).map(|_| unique_name("many")).collect();
+    for name in &names {
+        operator.declare(name, PLAIN);
+    }
+    let begun = operator.command(&["apply", "--auto-approve"]).spawn().unwrap();
+    pause(Duration::from_millis(500));
+    cluster.kill_node(1);
+    let ended = begun.wait_with_output().unwrap().status.code();
+    assert!(matches!(ended, Some(0 | 4)), "{ended:?}");
+    let deadline = Instant::now() + PATIENCE;
+    while operator.apply(&[]).code != Some(0) {
+        assert!(Instant::now() < deadline);
+    }
+    cluster.start_node(1).unwrap();
+    operator.run(&["verify"]).exits(0).says("201 credentials work, 0 failed");
+    assert!(names.iter().all(|name| operator.record(name)["generation"] == 1));
     operator.assert_in_step();
 
     // A broker that is gone later holds up nobody's access for longer than the others need to notice.

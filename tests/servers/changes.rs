@@ -2,13 +2,14 @@
 //! plans, exit statuses, JSON.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use kastellan::names::Mechanism;
 use serde_json::{Value, json};
 
-use crate::operator::{Operator, Snapshot, Transport, cluster_document, user_document};
+use crate::operator::{Operator, Snapshot, Transport, cluster_document, delivered_password, user_document};
 use crate::stack::kafka::{Tool, principal};
-use crate::stack::{Cluster, Credentials, KafkaVersion, quiet, unique_name};
+use crate::stack::{Cluster, Credentials, KafkaVersion, pause, quiet, unique_name};
 
 fn on(version: KafkaVersion) -> (&'static Cluster, Operator<'static>) {
     let cluster = quiet(version, 1);
@@ -73,6 +74,47 @@ fn a_change_that_only_a_rotation_can_carry_out_is_named_and_nothing_is_done() {
 }
 
 #[test]
+fn drift_is_healed_under_the_name_and_on_the_clusters_a_user_has_whatever_its_document_says_now() {
+    let (cluster, mut operator) = on(KafkaVersion::V4_3_1);
+    let other = quiet(KafkaVersion::V3_9_2, 1);
+    let (name, renamed, file) = (unique_name("live"), unique_name("renamed"), operator.out("live.properties"));
+    let spec = |clusters: &str, username: &str| {
+        format!(
+            "{{clusters: [{clusters}], username: {username}, authentication: {{type: scram}}, authorization: {{acls: [\
+             {{resource: {{type: topic, name: {name}}}, operations: [Read]}}]}}, \
+             deliver: [{{file: {{path: {}, cluster: kafka}}}}]}}",
+            file.display()
+        )
+    };
+    operator.declare(&name, &spec("kafka", &name));
+    operator.apply(&[]).exits(0);
+    let (delivered, credential) = (std::fs::read(&file).unwrap(), operator.credential(&name));
+
+    operator.set("KAFKA_PASSWORD_OTHER", other.kastellan.password_text());
+    operator.write("kastellan/other.yaml", &cluster_document("other", other, Transport::Plaintext));
+    for changed in [spec("kafka", &renamed), spec("other, kafka", &name)] {
+        operator.declare(&name, &changed);
+        cluster.revoke_all(&principal(&name)).unwrap();
+        cluster.set_password(&name, Mechanism::ScramSha512, &Credentials::random(&name).password).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        std::fs::remove_file(operator.store().join(format!("tests/{name}.age"))).unwrap();
+        operator.apply(&[]).exits(4);
+        assert_eq!(std::fs::read(&file).unwrap(), delivered);
+        let again = operator.credential(&name);
+        for (field, value) in credential.as_object().unwrap().iter().filter(|(field, _)| *field != "published_at") {
+            assert_eq!(&again[field], value, "{field}");
+        }
+        assert_eq!(again.as_object().unwrap().len(), credential.as_object().unwrap().len(), "{again}");
+        assert_eq!(cluster.acls_of(&principal(&name)).unwrap().len(), 1);
+        assert!(cluster.acls_of(&principal(&renamed)).unwrap().is_empty());
+        assert!(cluster.mechanisms_of(&renamed).unwrap().is_empty());
+        assert!(other.mechanisms_of(&name).unwrap().is_empty() && other.acls_of(&principal(&name)).unwrap().is_empty());
+        operator.declare(&name, &spec("kafka", &name));
+        operator.assert_in_step();
+    }
+}
+
+#[test]
 fn nothing_is_changed_for_who_or_what_is_suspended() {
     let (cluster, operator) = on(KafkaVersion::V4_3_1);
     let (name, newcomer) = (unique_name("suspended"), unique_name("newcomer"));
@@ -127,6 +169,38 @@ fn what_retains_stays_and_an_empty_folder_deletes_nobody() {
     assert_eq!(cluster.mechanisms_of(&gone).unwrap().len(), 1);
     operator.apply(&["--prune", "--allow-empty"]).exits(0);
     assert!(cluster.mechanisms_of(&gone).unwrap().is_empty() && cluster.mechanisms_of(&kept).unwrap().is_empty());
+}
+
+#[test]
+fn a_deletion_cannot_be_undone_for_longer_than_it_was_said() {
+    let (cluster, operator) = on(KafkaVersion::V3_9_2);
+    let (name, stays, file) = (unique_name("short"), unique_name("stays"), operator.out("short.properties"));
+    let deliver = format!("{{deliver: [{{file: {{path: {}}}}}], clusters", file.display());
+    operator.declare(&name, &PLAIN.replace("{clusters", &deliver));
+    operator.declare(&stays, PLAIN);
+    let material = |generation: u32| {
+        let path = operator.store().join(format!("_kastellan/material/tests/{name}/{generation}.age"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    operator.apply(&[]).exits(0);
+    let password = delivered_password(&file);
+    operator.remove(&name);
+    operator.apply(&["--prune", "--undo-for", "1s"]).exits(0);
+    assert!(material(1).starts_with("-----BEGIN AGE"));
+    pause(Duration::from_millis(1100));
+    assert_eq!(
+        operator.plan(&[]).exits(0).actions_of(&name),
+        ["- record: destroy the kept password of generation 1 (its time for undo is over)"]
+    );
+    operator.apply(&[]).exits(0);
+    assert!(material(1).starts_with("{\"destroyed\":true"));
+    operator.assert_in_step();
+
+    operator.declare(&name, &PLAIN.replace("{clusters", &deliver));
+    operator.apply(&[]).exits(0);
+    assert_ne!(delivered_password(&file), password);
+    assert_eq!(operator.status(&name)["generation"], 3);
+    assert_eq!(cluster.mechanisms_of(&name).unwrap().len(), 1);
 }
 
 #[test]
@@ -185,6 +259,14 @@ fn a_saved_plan_is_carried_out_only_while_it_would_still_do_the_same() {
     // It was approved when it was saved: nobody is asked again.
     operator.run(&["apply", "plan.json"]).exits(0);
     operator.assert_in_step();
+
+    // A stranger that appears under the name of a user that the plan would make.
+    let newcomer = unique_name("newcomer");
+    operator.declare(&newcomer, PLAIN);
+    operator.run(&["plan", "--save", "plan.json"]).exits(0);
+    cluster.set_password(&newcomer, Mechanism::ScramSha256, &Credentials::random(&newcomer).password).unwrap();
+    operator.run(&["apply", "plan.json"]).exits(3).says("the saved plan is stale");
+    assert_eq!(cluster.mechanisms_of(&newcomer).unwrap(), [Mechanism::ScramSha256].into());
 
     operator.write("plan.json", "{}");
     operator.run(&["apply", "plan.json"]).exits(1).says("is not a saved plan");

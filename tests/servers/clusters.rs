@@ -3,7 +3,7 @@
 use kastellan::names::Mechanism;
 
 use crate::operator::{Operator, Transport, delivered_password};
-use crate::stack::kafka::Tool;
+use crate::stack::kafka::{Tool, principal};
 use crate::stack::{ClusterBuilder, KafkaVersion, quiet, unique_name};
 
 #[test]
@@ -56,4 +56,39 @@ fn nothing_is_published_before_every_cluster_has_the_credential() {
     operator.apply(&[]).exits(0);
     assert!(dr.mechanisms_of(&name).unwrap().is_empty(), "what was owed is paid first");
     assert_eq!(operator.status(&name)["phase"], "DELETED");
+}
+
+#[test]
+fn a_rebuilt_cluster_gets_the_same_password_and_access_again() {
+    let (before, after) = (quiet(KafkaVersion::V3_9_2, 1), quiet(KafkaVersion::V4_3_1, 1));
+    let operator = Operator::with(&[("kafka", before, Transport::Plaintext), ("spare", after, Transport::Plaintext)]);
+    let (name, file) = (unique_name("rebuilt"), operator.out("rebuilt.properties"));
+    operator.declare(
+        &name,
+        &format!(
+            "{{clusters: [kafka], authentication: {{type: scram}}, authorization: {{acls: [\
+             {{resource: {{type: topic, name: {name}}}, operations: [Read]}}]}}, deliver: [{{file: {{path: {}}}}}]}}",
+            file.display()
+        ),
+    );
+    operator.apply(&[]).exits(0);
+    let password = delivered_password(&file);
+
+    // To Kastellan, another cluster behind the same name is what a rebuilt one is.
+    std::fs::remove_file(operator.documents().join("spare.yaml")).unwrap();
+    for listener in [Transport::Plaintext.admin(), Transport::Plaintext.clients()] {
+        operator.edit("kafka.yaml", &before.bootstrap(listener), &after.bootstrap(listener));
+    }
+    let mut operator = operator;
+    operator.set("KAFKA_PASSWORD_KAFKA", after.kastellan.password_text());
+    let plan = operator.plan(&[]).exits(0);
+    let actions = plan.actions_of(&name);
+    assert!(actions.iter().any(|line| line.contains("take note of the cluster's new id")), "{plan}");
+    assert!(actions.iter().any(|line| line.contains("no new password (it is not there)")), "{plan}");
+    operator.apply(&[]).exits(0);
+    assert_eq!(delivered_password(&file), password);
+    let listed = after.run_tool(Tool::Topics, Transport::Plaintext.clients(), &file, &["--list"], "").unwrap();
+    assert!(listed.succeeded(), "{listed:?}");
+    assert_eq!(after.acls_of(&principal(&name)).unwrap().len(), 1);
+    operator.assert_in_step();
 }

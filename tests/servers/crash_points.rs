@@ -198,6 +198,41 @@ fn a_deletion_that_dies_anywhere_is_finished_by_the_next_apply_and_can_be_undone
 }
 
 #[test]
+fn a_first_apply_that_died_anywhere_can_be_pruned_and_leaves_nothing_in_kafka() {
+    at_every_point(&FIRST_APPLY, |subject, point| {
+        let Subject { cluster, operator, name, .. } = subject;
+        subject.dies(point, &[]);
+        operator.remove(name);
+        operator.apply(&["--prune", "--allow-empty"]).exits(0);
+        assert!(cluster.mechanisms_of(name).unwrap().is_empty(), "{point}");
+        assert!(cluster.acls_of(&principal(name)).unwrap().is_empty(), "{point}");
+        assert!(cluster.quotas_of(name).unwrap().is_empty(), "{point}");
+        let plan = operator.plan(&["--prune"]).exits(0);
+        assert!(plan.actions_of(name).is_empty() && plan.reports_of(name).is_empty(), "{point}: {plan}");
+        subject.put_document();
+        operator.apply(&[]).exits(0);
+        let generation = operator.record(name)["generation"].as_u64().unwrap();
+        subject.assert_in_place(point, generation);
+    });
+}
+
+#[test]
+fn a_deletion_that_died_anywhere_is_finished_and_undone_by_one_apply_when_the_document_is_back() {
+    at_every_point(&DELETION, |subject, point| {
+        let Subject { operator, name, properties, .. } = subject;
+        operator.apply(&[]).exits(0);
+        let password = delivered_password(properties);
+        operator.remove(name);
+        subject.dies(point, &["--prune", "--allow-empty"]);
+        subject.put_document();
+        operator.apply(&[]).exits(0);
+        assert_eq!(delivered_password(properties), password, "{point}");
+        let generation = if point == "before:record-deleting" { 1 } else { 3 };
+        subject.assert_in_place(point, generation);
+    });
+}
+
+#[test]
 fn an_undo_that_dies_anywhere_is_finished_by_the_next_apply_with_the_same_password() {
     at_every_point(&UNDO, |subject, point| {
         let Subject { operator, name, properties, .. } = subject;

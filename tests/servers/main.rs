@@ -7,6 +7,7 @@ mod operator;
 #[path = "../stack/mod.rs"]
 mod stack;
 
+mod access;
 mod age_program;
 mod bad_days;
 mod canary;
@@ -15,6 +16,7 @@ mod clusters;
 #[cfg(feature = "crash-points")]
 mod crash_points;
 mod delivered_files;
+mod deliveries;
 mod journey;
 mod kafka_client;
 mod kafka_stack;

@@ -7,6 +7,7 @@ use crate::operator::{Operator, Snapshot, Transport, delivered_password};
 use crate::stack::kafka::{Tool, principal};
 use crate::stack::{Cluster, Credentials, KafkaVersion, Listener, quiet, unique_name};
 
+const SHA_256: Mechanism = Mechanism::ScramSha256;
 const SHA_512: Mechanism = Mechanism::ScramSha512;
 
 fn on(version: KafkaVersion) -> (&'static Cluster, Operator<'static>) {
@@ -77,6 +78,47 @@ fn an_unknown_credential_is_left_alone_until_somebody_says_adopt_and_then_stays_
     operator.remove(&name);
     operator.apply(&["--prune", "--allow-empty"]).exits(0);
     assert!(cluster.mechanisms_of(&name).unwrap().is_empty(), "a user that was adopted goes whole");
+}
+
+#[test]
+fn a_stranger_beside_a_live_user_stops_what_touches_its_slots_until_somebody_takes_note_of_it() {
+    let (cluster, operator) = on(KafkaVersion::V4_3_1);
+    let (name, file) = (unique_name("visited"), operator.out("visited.properties"));
+    let spec = |adopt: bool| {
+        format!(
+            "{{clusters: [kafka], authentication: {{type: scram}}, adopt: {adopt}, authorization: {{acls: [\
+             {{resource: {{type: topic, name: {name}}}, operations: [Read]}}]}}, deliver: [{{file: {{path: {}}}}}]}}",
+            file.display()
+        )
+    };
+    operator.declare(&name, &spec(false));
+    operator.apply(&[]).exits(0);
+    let visitor = stranger(cluster, &name, &[SHA_256]);
+    cluster.set_password(&name, SHA_512, &Credentials::random(&name).password).unwrap();
+    cluster.revoke_all(&principal(&name)).unwrap();
+
+    // Access is not the slots' business and is healed; the changed credential is left as it is (R6).
+    let plan = operator.plan(&[]).exits(4);
+    assert!(
+        plan.reports_of(&name)[0].1.contains("holds a SCRAM-SHA-256 credential that the record does not know"),
+        "{plan}"
+    );
+    operator.apply(&[]).exits(4);
+    assert_eq!(cluster.acls_of(&principal(&name)).unwrap(), [may_read(&name)].into());
+    assert!(operator.plan(&[]).exits(4).actions_of(&name).is_empty());
+    operator.remove(&name);
+    operator.apply(&["--prune", "--allow-empty"]).exits(4);
+    assert_eq!(cluster.mechanisms_of(&name).unwrap(), Mechanism::ALL.into());
+
+    operator.declare(&name, &spec(true));
+    operator.apply(&[]).exits(0);
+    operator.plan(&[]).exits(4).says("is still valid and waits to be retired");
+    let listed = cluster.run_tool(Tool::Topics, Listener::Clients, &file, &["--list"], "").unwrap();
+    assert!(listed.succeeded(), "{listed:?}");
+    assert_logs_in(cluster, SHA_256, &visitor);
+    operator.remove(&name);
+    operator.apply(&["--prune", "--allow-empty"]).exits(0);
+    assert!(cluster.mechanisms_of(&name).unwrap().is_empty());
 }
 
 #[test]

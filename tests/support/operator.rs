@@ -195,6 +195,15 @@ impl<'c> Operator<'c> {
         let file: Value = serde_json::from_slice(&text).unwrap();
         file["record"].clone()
     }
+
+    /// What applications read from the store, opened with the operator's identity.
+    pub fn credential(&self, name: &str) -> Value {
+        let text = fs::read_to_string(self.home().join(".config/kastellan/identity.txt")).unwrap();
+        let line = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
+        let identity: age::x25519::Identity = line.parse().unwrap();
+        let sealed = fs::read(self.store().join(format!("tests/{name}.age"))).unwrap();
+        serde_json::from_slice(&age::decrypt(&identity, &sealed).unwrap()).unwrap()
+    }
 }
 
 impl Drop for Operator<'_> {
