@@ -101,6 +101,7 @@ fn observe(desired: &Desired) -> Observed {
         super_users: Seen::Known(Default::default()),
     };
     let numbered = || desired.users.iter().enumerate();
+    let digest = &desired.clusters[cluster].connection_digest;
     let salt = |index: usize| Salt::observed((index as u128).to_le_bytes());
     let version = |index: usize| Version(format!("{index:064}"));
     let acls = numbered().map(|(_, (_, wanted))| {
@@ -119,6 +120,7 @@ fn observe(desired: &Desired) -> Observed {
             let mut record = blank_record(user, wanted.wanted.username.as_str());
             record.clusters.insert(cluster.clone(), id.clone());
             record.document = Some(version(index));
+            record.document_inputs = Some(format!("{cluster}={digest}").into());
             if let Some(slot) = &mut record.active {
                 slot.salt = salt(index);
             }
