@@ -1,14 +1,14 @@
 //! The machine: the next effect of a transition, from the record, what has been done in this pass, and the facts.
 //!
 //! ```text
-//!            Provision / Resume                                     Delete
-//!   none ─── material ── record-prepared          IDLE, PREPARED ── record-deleting
-//!  DELETED      │                                                      │
-//!            [permit ─ fence ─ look ─ grant ─ upsert ─ login]       withdraw, recall, bury
-//!               │                                                   [permit ─ fence ─ look ─ empty]
-//!            document ─ deliver ─ withdraw                             │
-//!               │                                                   record-deleted
-//!            record-idle ─ destroy
+//!            Provision, Resume                                          Delete
+//!   none ─── material ─── record-prepared              IDLE, PREPARED ─── record-deleting
+//!  DELETED      │                                                          │
+//!            look ─ grant ─ [permit ─ fence ─ look ─ upsert] ─ login    withdraw, recall, bury
+//!               │                                                       [permit ─ fence ─ look ─ empty]
+//!            document ─ deliver                                            │
+//!               │                                                       record-deleted
+//!            record-idle ─ withdraw ─ destroy
 //! ```
 //!
 //! Each effect states what the *stored* record has to say before it may be executed; where the record does not say it
@@ -239,20 +239,25 @@ fn clear_the_way(
         add_permit(&mut renewed, mechanism, content, context);
         return Err(Box::new(write(renewed, context)));
     };
+    look(subject, record, clusters).map_or(Ok(permit), |step| Err(Box::new(step)))
+}
+
+/// The look at every slot on some clusters (R6): what has to be done for it, or that it found a stranger; `None` when it
+/// was done in this pass and found none.
+fn look(subject: &Subject<'_>, record: &Record, clusters: &BTreeSet<ClusterName>) -> Option<Step> {
     let unseen = clusters.iter().filter(|name| !subject.progress.looked.contains_key(*name)).cloned();
     let unseen = unseen.collect::<BTreeSet<_>>();
     if !unseen.is_empty() {
-        return Err(Box::new(Step::Act(Effect::Look { clusters: unseen })));
+        return Some(Step::Act(Effect::Look { clusters: unseen }));
     }
-    for cluster in clusters {
-        for (&slot, seen) in &subject.progress.looked[cluster] {
-            if kinship(record, cluster, slot, seen) == Kinship::Foreign {
-                let blocked = Blocked::ForeignCredential { cluster: cluster.clone(), mechanism: slot };
-                return Err(Box::new(Step::Blocked(blocked)));
-            }
-        }
-    }
-    Ok(permit)
+    let seen = clusters.iter().flat_map(|cluster| {
+        subject.progress.looked[cluster].iter().map(move |(&mechanism, slot)| (cluster, mechanism, slot))
+    });
+    let mut strangers =
+        seen.filter(|(cluster, mechanism, slot)| kinship(record, cluster, *mechanism, slot) == Kinship::Foreign);
+    strangers.next().map(|(cluster, mechanism, _)| {
+        Step::Blocked(Blocked::ForeignCredential { cluster: cluster.clone(), mechanism })
+    })
 }
 
 /// The clusters of the record that can be reached, and the first that cannot.
@@ -322,7 +327,8 @@ fn assert_slot(
 fn fill(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step {
     let Some(pending) = &record.pending else { return Step::Blocked(Blocked::UnderWay(record.phase)) };
     let (clusters, missing) = reachable(subject, record);
-    if let Some(step) = grant(subject, &clusters) {
+    // Whoever holds a credential of this name would gain what is granted, so strangers are looked for before that.
+    if let Some(step) = look(subject, record, &clusters).or_else(|| grant(subject, &clusters)) {
         return step;
     }
     if let Some(step) = assert_slot(subject, record, pending, &clusters, context) {

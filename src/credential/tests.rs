@@ -160,7 +160,10 @@ impl World {
                     Step::Settled => break,
                     Step::Blocked(_) => return End::Blocked,
                     Step::Wait(why) => panic!("waits for {why}"),
-                    Step::Fence(wait) => self.seconds += wait.as_secs().max(1),
+                    Step::Fence(wait) => {
+                        self.seconds += wait.as_secs().max(1);
+                        progress.looked.clear();
+                    }
                     Step::Act(effect) => {
                         if crash.is_some_and(|crash| crash.at == count && !crash.after) {
                             return End::Crashed;
@@ -302,7 +305,7 @@ fn a_first_provisioning_writes_the_record_twice_and_everything_else_once() {
     let mut world = World::new();
     assert_eq!(world.run(Some(&wanted()), None), End::Settled);
     let expected =
-        ["material", "record-prepared", "grant", "look", "upsert", "login", "document", "deliver", "record-idle"];
+        ["material", "record-prepared", "look", "grant", "upsert", "login", "document", "deliver", "record-idle"];
     assert_eq!(world.effects, expected);
     let record = world.record.as_ref().unwrap();
     assert_eq!((record.phase, record.generation), (Phase::Idle, Generation(1)));
@@ -414,6 +417,7 @@ fn a_credential_that_appears_between_plan_and_apply_stops_everything_before_kafk
     world.slots.insert(SHA_256, stranger.clone());
     assert_eq!(world.run(Some(&wanted()), None), End::Blocked);
     assert_eq!(world.slots, Slots::from([(SHA_256, stranger)]));
+    assert!(!world.access_granted, "a stranger of this name gains nothing");
 }
 
 #[test]

@@ -132,7 +132,11 @@ impl UserRun {
             };
             match next(&subject, transition, &context) {
                 Step::Act(effect) => return Next::Act(effect),
-                Step::Fence(wait) => return Next::Fence(wait),
+                Step::Fence(wait) => {
+                    // What was seen before a wait is too old to act on (R6).
+                    self.progress.looked.clear();
+                    return Next::Fence(wait);
+                }
                 Step::Wait(why) => self.end = Some(End::Waiting { why, hint: None }),
                 Step::Blocked(blocked) => self.end = Some(End::Blocked(blocked)),
                 Step::Settled => {

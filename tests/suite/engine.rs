@@ -107,6 +107,9 @@ fn a_credential_that_appears_between_plan_and_apply_blocks_its_user_alone() {
         let credentials = world.cluster.state().credentials;
         assert_eq!(credentials.get(&(name("user-1"), Mechanism::ScramSha256)), Some(&stranger));
         assert!(!credentials.contains_key(&(name("user-1"), Mechanism::ScramSha512)), "nothing was sent to its slots");
+        let granted =
+            world.cluster.state().acls.into_iter().any(|(principal, _)| principal.user() == Some(name("user-1")));
+        assert!(!granted, "a stranger of this name gains nothing");
         assert_eq!(world.cluster.failed_authentications(), 0);
     });
 }
