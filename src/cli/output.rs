@@ -14,6 +14,8 @@ pub(super) fn start_log(filter: Option<&str>) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // Otherwise a log that cannot be written is complained about where it cannot be written, which panics.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .init();
 }
