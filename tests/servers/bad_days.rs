@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kastellan::names::{Mechanism, Operation};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::operator::{Operator, Outcome, Snapshot, Transport, cluster_document, delivered_password};
 use crate::stack::kafka::principal;
@@ -94,19 +95,7 @@ fn a_broker_that_is_down_at_first_apply_delays_it_and_loses_nothing() {
     operator.assert_in_step();
 
     // One that dies in the middle of the work: whatever was sent to it is found out, and nothing is done twice.
-    let names: Vec<String> = (0..200).map(|_| unique_name("many")).collect();
-    for name in &names {
-        operator.declare(name, PLAIN);
-    }
-    let begun = operator.command(&["apply", "--auto-approve"]).spawn().unwrap();
-    pause(Duration::from_millis(500));
-    cluster.kill_node(1);
-    let ended = begun.wait_with_output().unwrap().status.code();
-    assert!(matches!(ended, Some(0 | 4)), "{ended:?}");
-    let deadline = Instant::now() + PATIENCE;
-    while operator.apply(&[]).code != Some(0) {
-        assert!(Instant::now() < deadline);
-    }
+    let names = interrupt(&operator, 200, |_| cluster.kill_node(1));
     cluster.start_node(1).unwrap();
     operator.run(&["verify"]).exits(0).says("201 credentials work, 0 failed");
     assert!(names.iter().all(|name| operator.record(name)["generation"] == 1));
@@ -120,6 +109,45 @@ fn a_broker_that_is_down_at_first_apply_delays_it_and_loses_nothing() {
     }
     assert_eq!(cluster.acls_of(&principal(&name)).unwrap().len(), 1);
     assert_eq!(delivered_password(&file), password);
+}
+
+/// Declares users, lets an apply begin, has `meanwhile` happen, and finishes with more of them if need be.
+fn interrupt(operator: &Operator<'_>, count: usize, meanwhile: impl FnOnce(u32)) -> Vec<String> {
+    let names: Vec<String> = (0..count).map(|_| unique_name("many")).collect();
+    for name in &names {
+        operator.declare(name, PLAIN);
+    }
+    let begun = operator.command(&["apply", "--auto-approve", "-o", "json"]).spawn().unwrap();
+    pause(Duration::from_millis(400));
+    meanwhile(begun.id());
+    let ended = Outcome::new(&["apply", "interrupted"], begun.wait_with_output().unwrap());
+    assert!(matches!(ended.code, Some(0 | 4)), "{ended}");
+    let deadline = Instant::now() + PATIENCE;
+    while operator.apply(&[]).code != Some(0) {
+        assert!(Instant::now() < deadline);
+    }
+    names
+}
+
+fn signal(pid: u32, signal: Signal) {
+    kill_process(i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn who_is_paused_for_longer_than_a_permit_lasts_goes_on_under_a_new_one() {
+    let cluster = ClusterBuilder::new(KafkaVersion::V3_9_2).start().unwrap();
+    let operator = Operator::with(&[("kafka", &cluster, Transport::Plaintext)]);
+    // Permits last a second here. First Kastellan itself stands still, then Kafka.
+    let freeze = |pid: u32| {
+        signal(pid, Signal::STOP);
+        pause(Duration::from_millis(2500));
+        signal(pid, Signal::CONT);
+    };
+    let mut names = interrupt(&operator, 100, freeze);
+    names.extend(interrupt(&operator, 100, |_| freeze(cluster.pids()[0])));
+    operator.run(&["verify"]).exits(0).says("200 credentials work, 0 failed");
+    assert!(names.iter().all(|name| operator.record(name)["generation"] == 1));
+    operator.assert_in_step();
 }
 
 #[test]
@@ -433,4 +461,11 @@ fn a_reader_that_hangs_up_is_no_failure() {
         let outcome = Outcome::new(arguments, child.wait_with_output().unwrap()).exits(0);
         assert!(!outcome.stderr.contains("panicked") && !outcome.stderr.contains("error"), "{outcome}");
     }
+    // Nor is one that reads the log: an apply is not to end in the middle because of it.
+    for arguments in [&["--log", "trace", "plan"][..], &["--log", "trace", "apply", "--auto-approve"]] {
+        let mut child = operator.command(arguments).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        Outcome::new(arguments, child.wait_with_output().unwrap()).exits(0);
+    }
+    operator.assert_in_step();
 }

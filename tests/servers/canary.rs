@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use kastellan::names::Mechanism;
-use kastellan::secret::{Iterations, Salt, Secret, pbkdf2};
+use kastellan::secret::{Iterations, Salt, ScramKeys, Secret, derive_keys};
 
 use crate::operator::{Operator, Transport, delivered_password};
 use crate::stack::kafka::principal;
@@ -157,12 +157,14 @@ impl Run<'_> {
 /// Every command, each way it can end that does not spoil the others.
 fn run_everything(run: &mut Run<'_>, cluster: &Cluster, names: &[String; 2], given: &str) {
     for (arguments, input, code) in [
-        (&["validate"][..], "", 0),
+        (&["init", "second", "--store", "second-store", "--identity", "second.txt"][..], "", 0),
+        (&["validate"], "", 0),
         (&["validate", "-o", "json"], "", 0),
         (&["store", "put", "elsewhere/legacy"], given, 1),
         (&["store", "put", "imports/legacy"], given, 0),
         (&["plan"], "", 0),
         (&["plan", "-o", "json"], "", 0),
+        (&["plan", "--against", "second"], "", 0),
         (&["plan", "-o", "markdown", "--save", "plan.json"], "", 0),
         (&["apply", "plan.json", "-o", "json"], "", 0),
         (&["plan"], "", 0),
@@ -204,14 +206,14 @@ fn run_everything(run: &mut Run<'_>, cluster: &Cluster, names: &[String; 2], giv
     run.command(&["verify"], "", 0);
 }
 
-/// The salted password that was sent to Kafka, as the record's slot and the password tell.
-fn salted_password(operator: &Operator<'_>, name: &str, password: &str) -> Vec<u8> {
+/// The keys of the credential that Kafka was sent, as the record's slot and the password tell.
+fn keys_of(operator: &Operator<'_>, name: &str, password: &str) -> ScramKeys {
     let slot = &operator.record(name)["active"];
     let text = |key: &str| slot[key].as_str().unwrap();
     let mechanism: Mechanism = text("mechanism").parse().unwrap();
     let salt = Salt::observed(STANDARD.decode(text("salt")).unwrap());
     let iterations = Iterations::try_from(u32::try_from(slot["iterations"].as_u64().unwrap()).unwrap()).unwrap();
-    pbkdf2(mechanism, &Secret::from_text(password.to_owned()), &salt, iterations).expose().to_vec()
+    derive_keys(mechanism, &Secret::from_text(password.to_owned()), &salt, iterations)
 }
 
 /// Commits documents and store, as teams do, and hands back the bytes of every object.
@@ -223,7 +225,7 @@ fn git_objects(operator: &Operator<'_>) -> Vec<u8> {
         assert!(output.status.success(), "{output:?}");
         output.stdout
     };
-    operator.write(".gitignore", "/out/\n");
+    operator.write(".gitignore", "/out/\n/second.txt\n");
     git(&["init", "-q"]);
     git(&["add", "--all"]);
     git(&["commit", "-q", "-m", "everything"]);
@@ -262,23 +264,31 @@ fn no_secret_is_anywhere_but_where_it_belongs() {
     canaries.add("given password", given.as_bytes());
     let generated = delivered_password(&files[0]);
     canaries.add("generated password", generated.as_bytes());
-    let identity = run.operator.home().join(".config/kastellan/identity.txt");
-    let text = fs::read_to_string(&identity).unwrap();
-    let key = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
-    canaries.add("identity", key.as_bytes());
+    let identities =
+        [run.operator.home().join(".config/kastellan/identity.txt"), run.operator.work().join("second.txt")];
+    for identity in &identities {
+        let text = fs::read_to_string(identity).unwrap();
+        let key = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
+        canaries.add(&format!("identity {}", identity.display()), key.as_bytes());
+        assert!(!canaries.in_bytes(text.as_bytes()).is_empty(), "the search is blind");
+    }
     for (name, password) in names.iter().zip([&generated, &given]) {
-        canaries.add(&format!("salted password of {name}"), &salted_password(&run.operator, name, password));
+        let keys = keys_of(&run.operator, name, password);
+        canaries.add(&format!("salted password of {name}"), keys.salted_password.expose());
+        canaries.add(&format!("client key of {name}"), keys.client_key.expose());
+        canaries.add(&format!("server key of {name}"), keys.server_key.expose());
     }
 
+    let is_talkative = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("TRACE");
+    assert!(run.said.iter().any(|(_, bytes)| is_talkative(bytes)), "nothing was logged at TRACE");
     for (place, bytes) in &run.said {
         canaries.assert_none_in(place, bytes);
     }
-    canaries.assert_none_below(run.operator.home(), &[&identity, &files[0], &files[1]]);
+    canaries.assert_none_below(run.operator.home(), &[&identities[0], &identities[1], &files[0], &files[1]]);
     assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "something is left in TMPDIR");
     canaries.assert_none_in("Git", &git_objects(&run.operator));
     // The search is not blind: what may hold the secrets does.
     assert!(canaries.in_bytes(&fs::read(&files[0]).unwrap()).contains("generated password (as it is)"));
-    assert!(canaries.in_bytes(text.as_bytes()).contains("identity (as it is)"));
 }
 
 /// The search finds every form of a secret that somebody plants, wherever it looks.
