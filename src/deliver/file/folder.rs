@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -61,7 +61,7 @@ pub(super) struct Folder {
     path: PathBuf,
     /// The path without symbolic links, as it was when the folder was opened.
     pub resolved: PathBuf,
-    descriptor: OwnedFd,
+    descriptor: Handle,
     /// Whether a name in it was changed.
     changed: AtomicBool,
 }
@@ -91,6 +91,24 @@ impl Seen {
     }
 }
 
+/// An open folder, whose lock ends with it.
+#[derive(Debug)]
+struct Handle(OwnedFd);
+
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Handle {
+    /// Closing would not do: a child that another thread starts at this moment holds a copy of the descriptor until its
+    /// program runs, and with it the lock.
+    fn drop(&mut self) {
+        let _ = sys::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 impl Folder {
     /// Opens an existing folder.
     pub fn open(path: &Path, purpose: Purpose) -> Result<Self, FolderProblem> {
@@ -104,7 +122,7 @@ impl Folder {
             Purpose::Change => OFlags::RDONLY,
         };
         let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let descriptor = sys::open(path, flags, Mode::empty()).map_err(failed)?;
+        let descriptor = Handle(sys::open(path, flags, Mode::empty()).map_err(failed)?);
         if purpose == Purpose::Change {
             // A lock of the folder needs no file of its own, and falls with the process.
             sys::flock(&descriptor, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
