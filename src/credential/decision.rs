@@ -155,7 +155,7 @@ fn list_unreachable(clusters: &[ClusterName], facts: &Facts, decision: &mut Deci
 fn list_unwritable(facts: &Facts, decision: &mut Decision) {
     for (name, state) in &facts.deliveries {
         match state {
-            DeliveryState::InStep | DeliveryState::Pending(_) | DeliveryState::Surplus => {}
+            DeliveryState::InStep | DeliveryState::Pending { .. } | DeliveryState::Surplus => {}
             DeliveryState::Refused { why, hint } => {
                 decision.blocked.push(Blocked::Delivery { name: name.clone(), why: why.clone(), hint: hint.clone() })
             }
@@ -323,7 +323,7 @@ fn decide_maintenance(record: &Record, wanted: &Wanted, facts: &Facts, decision:
         for (name, state) in &facts.deliveries {
             match state {
                 DeliveryState::InStep => {}
-                DeliveryState::Pending(why) => drop(todo.deliver.insert(name.clone(), why.clone())),
+                DeliveryState::Pending { why, .. } => drop(todo.deliver.insert(name.clone(), why.clone())),
                 DeliveryState::Surplus => drop(todo.recall.insert(name.clone())),
                 DeliveryState::Refused { .. } | DeliveryState::Unknown(_) => {}
             }

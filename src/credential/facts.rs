@@ -70,8 +70,15 @@ pub struct ClusterFacts {
 pub enum DeliveryState {
     /// It holds what it should.
     InStep,
-    /// It has to be written, and why.
-    Pending(Arc<str>),
+    /// It has to be written.
+    Pending {
+        /// Why.
+        why: Arc<str>,
+        /// What the record calls this kind of delivery.
+        kind: &'static str,
+        /// What it is written to, as the record names it.
+        target: Arc<str>,
+    },
     /// It was written once and is not declared any more.
     Surplus,
     /// It would not be written, and why.

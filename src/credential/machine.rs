@@ -22,9 +22,9 @@ use jiff::Timestamp;
 
 use super::kinship::{Kinship, holds, kinship};
 use super::{
-    Authentication, Blocked, Content, Deletion, DeliveryState, Effect, Facts, Maintenance, MaterialOrder, Origin,
-    Permit, PermitId, Phase, Progress, Provision, RECORD_SCHEMA, Record, Seen, Slot, Step, Transition, Wanted,
-    WantedAuthentication, Watch, fence_remaining, keep_live,
+    Authentication, Blocked, Content, Deletion, DeliveryRecord, DeliveryState, Effect, Facts, Maintenance,
+    MaterialOrder, Origin, Permit, PermitId, Phase, Progress, Provision, RECORD_SCHEMA, Record, Seen, Slot, Step,
+    Transition, Wanted, WantedAuthentication, Watch, fence_remaining, keep_live,
 };
 use crate::names::{ClusterName, Generation, Mechanism, NamespacedName, Now};
 
@@ -180,6 +180,7 @@ fn prepare(subject: &Subject<'_>, tombstone: Option<&Record>, provision: &Provis
     record.pending = Some(pending.clone());
     record.source.clone_from(source);
     record.adopted.clone_from(&provision.adopts);
+    announce_deliveries(subject, &mut record);
     add_permit(&mut record, pending.mechanism, Content::Generation(pending.generation), context);
     write(record, context)
 }
@@ -342,6 +343,11 @@ fn fill(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step {
     };
     let undelivered = undelivered(subject);
     if !undelivered.is_empty() {
+        let mut announced = record.clone();
+        announce_deliveries(subject, &mut announced);
+        if announced != *record {
+            return write(announced, context);
+        }
         return Step::Act(Effect::Deliver { names: undelivered, slot: pending.clone() });
     }
     let mut idle = record.clone();
@@ -365,12 +371,22 @@ fn fill(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step {
 /// deletion, which is finished by the time of this question, and took the delivery with it.
 fn undelivered(subject: &Subject<'_>) -> BTreeSet<crate::names::DeliveryName> {
     let is_due = |state: &DeliveryState| match state {
-        DeliveryState::Pending(_) | DeliveryState::InStep => true,
+        DeliveryState::Pending { .. } | DeliveryState::InStep => true,
         DeliveryState::Surplus | DeliveryState::Refused { .. } | DeliveryState::Unknown(_) => false,
     };
     let due = subject.facts.deliveries.iter().filter(|(_, state)| is_due(state));
     let due = due.map(|(name, _)| name).filter(|name| !subject.progress.delivered.contains_key(*name));
     due.cloned().collect()
+}
+
+/// Names in the record what is about to be delivered for the first time, so that a file with a password in it is found
+/// again whatever happens to this process and to the document (I8). What is recorded stays: it may have to be removed.
+fn announce_deliveries(subject: &Subject<'_>, record: &mut Record) {
+    for (name, state) in &subject.facts.deliveries {
+        let DeliveryState::Pending { kind, target, .. } = state else { continue };
+        let announced = || DeliveryRecord::announced(kind, target);
+        record.deliveries.entry(name.clone()).or_insert_with(announced);
+    }
 }
 
 fn note_deliveries(subject: &Subject<'_>, record: &mut Record) {
@@ -403,6 +419,7 @@ fn maintain(subject: &Subject<'_>, record: &Record, todo: &Maintenance, context:
     let mut noted = record.clone();
     noted.adopted.extend(todo.adopts.iter().filter(|slot| !record.adopted.contains(slot)).cloned());
     noted.clusters.extend(todo.rebind.clone());
+    announce_deliveries(subject, &mut noted);
     if noted != *record {
         return write(noted, context);
     }

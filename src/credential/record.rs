@@ -146,6 +146,13 @@ pub struct DeliveryRecord {
     pub written: BTreeMap<String, String>,
 }
 
+impl DeliveryRecord {
+    /// A delivery that may be written from now on: enough to find what an interrupted write left.
+    pub fn announced(kind: &str, target: &str) -> Self {
+        Self { kind: kind.to_owned(), target: target.to_owned(), digest: String::new(), written: BTreeMap::new() }
+    }
+}
+
 /// When a user was deleted, and for how long that can be undone.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

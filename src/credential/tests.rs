@@ -117,7 +117,7 @@ impl World {
         };
         let delivery = match (wanted, self.delivered) {
             (Some(_), true) => DeliveryState::InStep,
-            (Some(_), false) => DeliveryState::Pending("missing".into()),
+            (Some(_), false) => DeliveryState::Pending { why: "missing".into(), kind: "file", target: "/x".into() },
             (None, _) => DeliveryState::Surplus,
         };
         Facts {

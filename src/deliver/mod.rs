@@ -51,6 +51,15 @@ pub enum Target {
     File(FileTarget),
 }
 
+impl Target {
+    /// As records name it.
+    pub fn text(&self) -> String {
+        match self {
+            Self::File(file) => file.path.to_string_lossy().into_owned(),
+        }
+    }
+}
+
 /// A file on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileTarget {

@@ -46,8 +46,10 @@ pub(super) async fn observe(
         for (kind, positions) in facts {
             let Some(delivery) = deliveries.of_kind(kind) else { continue };
             let asked = positions.iter().map(|&position| requests[position].clone()).collect::<Vec<_>>();
-            let answers = delivery.observe(&asked).into_iter().map(state_of);
-            looked.extend(asked.into_iter().map(|request| (request.user, request.name)).zip(answers));
+            let answers = delivery.observe(&asked);
+            let states = asked.iter().zip(answers).map(|(request, fact)| state_of(fact, kind, &request.target));
+            let states = states.collect::<Vec<_>>();
+            looked.extend(asked.into_iter().map(|request| (request.user, request.name)).zip(states));
         }
         looked
     });
@@ -66,11 +68,13 @@ fn group<T>(items: &[T], kind: impl Fn(&T) -> &'static str) -> BTreeMap<&'static
     grouped
 }
 
-fn state_of(fact: DeliveryFact) -> DeliveryState {
+fn state_of(fact: DeliveryFact, kind: &'static str, target: &Target) -> DeliveryState {
     let why: Arc<str> = fact.why().unwrap_or_default().into();
     match fact {
         DeliveryFact::InStep => DeliveryState::InStep,
-        DeliveryFact::Missing | DeliveryFact::Touched | DeliveryFact::Outdated => DeliveryState::Pending(why),
+        DeliveryFact::Missing | DeliveryFact::Touched | DeliveryFact::Outdated => {
+            DeliveryState::Pending { why, kind, target: target.text().into() }
+        }
         DeliveryFact::Blocked(error) => DeliveryState::Refused { why, hint: error.hint().map(Into::into) },
         DeliveryFact::OtherMachine { .. } | DeliveryFact::Unknown(_) => DeliveryState::Unknown(why),
     }

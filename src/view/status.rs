@@ -105,7 +105,7 @@ impl UserStatus {
     pub fn note_delivery(&mut self, name: &str, state: &DeliveryState) {
         let (state, why) = match state {
             DeliveryState::InStep => ("inStep", None),
-            DeliveryState::Pending(why) => ("pending", Some(why.to_string())),
+            DeliveryState::Pending { why, .. } => ("pending", Some(why.to_string())),
             DeliveryState::Surplus => ("surplus", Some("not declared any more".to_owned())),
             DeliveryState::Refused { why, .. } => ("refused", Some(why.to_string())),
             DeliveryState::Unknown(why) => ("unknown", Some(why.to_string())),

@@ -207,6 +207,7 @@ fn a_first_apply_that_died_anywhere_can_be_pruned_and_leaves_nothing_in_kafka() 
         assert!(cluster.mechanisms_of(name).unwrap().is_empty(), "{point}");
         assert!(cluster.acls_of(&principal(name)).unwrap().is_empty(), "{point}");
         assert!(cluster.quotas_of(name).unwrap().is_empty(), "{point}");
+        assert!(!subject.properties.exists() && !subject.native.exists(), "{point}: a delivery is orphaned");
         let plan = operator.plan(&["--prune"]).exits(0);
         assert!(plan.actions_of(name).is_empty() && plan.reports_of(name).is_empty(), "{point}: {plan}");
         subject.put_document();
@@ -289,4 +290,23 @@ fn a_healing_that_dies_anywhere_is_finished_by_the_next_apply_with_the_same_pass
         assert_eq!(delivered_password(properties), password, "{point}");
         subject.assert_in_place(point, 1);
     });
+}
+
+#[test]
+fn a_file_written_by_a_process_that_died_is_removed_when_nobody_asks_for_it_any_more() {
+    let cluster = quiet(KafkaVersion::V4_3_1, 1);
+    let operator = Operator::with(&[("kafka", cluster, Transport::Plaintext)]);
+    for point in ["before:deliver", "after:deliver", "after:record-idle"] {
+        let subject = Subject::declare(cluster, &operator);
+        operator.apply(&[]).exits(0);
+        let document = format!("{}.yaml", subject.name);
+        let added = operator.out(&format!("{}.added.conf", subject.name));
+        let item = format!("deliver: [{{name: added, file: {{path: {}}}}}, ", added.display());
+        operator.edit(&document, "deliver: [", &item);
+        subject.dies(point, &[]);
+        operator.edit(&document, &item, "deliver: [");
+        operator.apply(&[]).exits(0);
+        assert!(!added.exists(), "{point}: a working password is left in a file that nobody looks after");
+        subject.assert_in_place(point, 1);
+    }
 }

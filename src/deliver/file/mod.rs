@@ -75,7 +75,7 @@ impl FileDelivery {
     ) -> Result<(DeliveryFact, Option<PathBuf>), DeliveryError> {
         let target = file_target(&request.target);
         // What was written elsewhere tells nothing about this path.
-        let recorded = request.recorded.as_ref().filter(|recorded| recorded.target == target_text(target));
+        let recorded = request.recorded.as_ref().filter(|recorded| recorded.target == request.target.text());
         let written = recorded.and_then(|recorded| Written::read(&recorded.written));
         if let Some(written) = written.as_ref().filter(|written| written.machine != self.machine) {
             return Ok((DeliveryFact::OtherMachine { machine: written.machine.clone() }, None));
@@ -141,7 +141,7 @@ impl FileDelivery {
         let identity = (credential.generation, credential.rotation_id.clone());
         Ok(DeliveryRecord {
             kind: Self::KIND.to_owned(),
-            target: target_text(target),
+            target: request.target.text(),
             digest: digest(request, &identity).as_str().to_owned(),
             written: written.into_map(),
         })
@@ -317,10 +317,6 @@ fn file_target(target: &Target) -> &FileTarget {
     match target {
         Target::File(target) => target,
     }
-}
-
-fn target_text(target: &FileTarget) -> String {
-    target.path.to_string_lossy().into_owned()
 }
 
 fn folder_of(path: &Path) -> Result<&Path, DeliveryError> {
