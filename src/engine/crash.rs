@@ -1,7 +1,8 @@
 //! Crash points: stop the process, as `kill -9` would, before or after a named effect.
 //!
-//! Only in builds with the feature `crash-points`. `KASTELLAN_CRASH_AT=before:upsert` stops at the first upsert;
-//! `after:record-prepared:3` after the third write of that name. The names are those of `credential::Effect::name`.
+//! Only in builds with the feature `crash-points` that are no release builds. `KASTELLAN_CRASH_AT=before:upsert` stops at
+//! the first upsert; `after:record-prepared:3` after the third write of that name. The names are those of
+//! `credential::Effect::name`.
 
 /// Which side of an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub(super) enum Side {
 }
 
 /// Stops the process here if it was asked to.
-#[cfg(feature = "crash-points")]
+#[cfg(all(feature = "crash-points", debug_assertions))]
 pub(super) fn point(side: Side, effect: &'static str) {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{LazyLock, Mutex};
@@ -45,5 +46,5 @@ pub(super) fn point(side: Side, effect: &'static str) {
 }
 
 /// Stops the process here if it was asked to; never in this build.
-#[cfg(not(feature = "crash-points"))]
+#[cfg(not(all(feature = "crash-points", debug_assertions)))]
 pub(super) fn point(_side: Side, _effect: &'static str) {}
