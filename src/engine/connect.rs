@@ -17,9 +17,8 @@ use crate::names::{ClusterName, HostPort, Mechanism, StoreName};
 use crate::secret::Secret;
 use crate::spec::{
     AdminAuthentication, BootstrapServers, CredentialStoreSpec, Documents, FilePath, KafkaClusterSpec, PasswordSource,
-    StoreBackend, TlsSpec,
+    TlsSpec,
 };
-use crate::store::age::AgeSettings;
 use crate::store::{self, MachineState, SecretReader, Store, StoreError, StoreReader, StoreSettings};
 
 /// What connections may be used for.
@@ -212,7 +211,8 @@ async fn open_store(
     fence: std::time::Duration,
     surroundings: &Surroundings,
 ) -> Result<StoreLink, ConnectError> {
-    let settings = store_settings(name, spec, surroundings).map_err(ConnectError::Path)?;
+    let settings =
+        StoreSettings::of_document(name, spec, |path| surroundings.resolve(path)).map_err(ConnectError::Path)?;
     let machine = MachineState { markers: surroundings.store_markers.clone() };
     let failed = |source| ConnectError::Store { name: name.clone(), source };
     let store = match mode {
@@ -239,23 +239,6 @@ async fn open_store(
         None => store::open_for_reading(&settings).await.map_err(failed)?,
     };
     Ok(StoreLink { reader, secrets, store })
-}
-
-/// The settings of a store's document.
-pub(super) fn store_settings(
-    name: &StoreName,
-    spec: &CredentialStoreSpec,
-    surroundings: &Surroundings,
-) -> Result<StoreSettings, String> {
-    match &spec.backend {
-        StoreBackend::Age(age) => Ok(StoreSettings::Age(AgeSettings {
-            name: name.clone(),
-            directory: surroundings.resolve(&age.directory)?,
-            identity_file: surroundings.resolve(&age.identity_file)?,
-            recipients: age.recipients.clone(),
-            inputs: spec.inputs.iter().map(ToString::to_string).collect(),
-        })),
-    }
 }
 
 /// Why a cluster is not open.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt as _};
+
 use super::connect::{ClusterLink, Links};
 use super::look::look_at_slots;
 use super::run::{Failure, Job, Performed, by_cluster, link_of};
@@ -198,6 +200,9 @@ pub(super) async fn withdraw<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Pe
     performed
 }
 
+/// Principals whose ACLs are counted side by side: each look scans every ACL on one broker (kafka.md §2).
+const PRINCIPALS_AT_ONCE: usize = 8;
+
 /// One filter for a whole principal where the whole user goes and still has as many ACLs as the plan lists; else one
 /// for each ACL, because a filter takes what was added meanwhile with it (design.md §6).
 async fn plan_deletions(
@@ -205,17 +210,21 @@ async fn plan_deletions(
     jobs: &[Job<'_>],
     changes: &[(usize, &UserName, &AccessChange)],
 ) -> Vec<(usize, AclDeletion)> {
-    let goes_whole = |position: usize, change: &AccessChange| {
+    let goes_whole = &|position: usize, change: &AccessChange| {
         jobs[position].run.plan.wanted.is_none() && change.delete_is_whole && change.delete.len() > 1
     };
-    let mut deletions = Vec::new();
-    for (position, user, change) in changes {
+    let looks = changes.iter().map(|(position, user, change)| async move {
         let principal = Principal::of_user(user);
         let still_whole = goes_whole(*position, change)
             && match link.admin.list_acls(AclScope::Principal(principal.clone())).await {
                 Ok(listing) => listing.rules.len() == change.delete.len() && listing.unknown == 0,
                 Err(_) => false,
             };
+        (position, principal, change, still_whole)
+    });
+    let looked = stream::iter(looks.collect::<Vec<_>>()).buffered(PRINCIPALS_AT_ONCE).collect::<Vec<_>>().await;
+    let mut deletions = Vec::new();
+    for (position, principal, change, still_whole) in looked {
         if still_whole {
             deletions.push((*position, AclDeletion::WholePrincipal(principal)));
         } else {

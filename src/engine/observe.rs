@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 
 use super::connect::{ClusterLink, Links};
 use super::deliveries;
 use super::look::look_at_slots;
-use crate::credential::Seen;
+use crate::credential::{Seen, WantedAuthentication};
 use crate::diagnostic::Chain;
 use crate::kafka::{AclScope, KafkaError};
 use crate::names::{AclRule, ClusterName, NamespacedName, StoreName, UserName};
 use crate::state::{ClusterObserved, Desired, Observed, RecordObserved};
+
+/// Inputs of stores that are looked at side by side.
+pub(super) const INPUTS_AT_ONCE: usize = 16;
 
 /// Observes everything that `desired` and the stores' records name.
 pub async fn observe(links: &Links, desired: &Desired) -> Observed {
@@ -136,11 +140,7 @@ fn unknown<T>(error: &KafkaError) -> Seen<T> {
 /// somebody else authenticates may have credentials of somebody else, and these are none of our business.
 fn names_by_cluster(desired: &Desired, observed: &Observed) -> BTreeMap<ClusterName, BTreeSet<UserName>> {
     let mut names: BTreeMap<ClusterName, BTreeSet<UserName>> = BTreeMap::new();
-    for user in desired
-        .users
-        .values()
-        .filter(|user| user.wanted.authentication != crate::credential::WantedAuthentication::External)
-    {
+    for user in desired.users.values().filter(|user| user.wanted.authentication != WantedAuthentication::External) {
         for cluster in &user.wanted.clusters {
             names.entry(cluster.clone()).or_default().insert(user.wanted.username.clone());
         }
@@ -206,21 +206,19 @@ async fn observe_sources(
     links: &Links,
     desired: &Desired,
 ) -> BTreeMap<NamespacedName, Seen<Option<crate::credential::Version>>> {
-    let mut sources = BTreeMap::new();
-    for (user, wanted) in &desired.users {
-        let crate::credential::WantedAuthentication::Scram { given: Some((path, key)), .. } =
-            &wanted.wanted.authentication
-        else {
-            continue;
-        };
-        let seen = match links.stores.get(&wanted.store) {
+    let given = desired.users.iter().filter_map(|(user, wanted)| match &wanted.wanted.authentication {
+        WantedAuthentication::Scram { given: Some((path, key)), .. } => Some((user, &wanted.store, path, key)),
+        WantedAuthentication::Scram { given: None, .. } | WantedAuthentication::External => None,
+    });
+    let looks = given.map(|(user, store, path, key)| async move {
+        let seen = match links.stores.get(store) {
             Some(Seen::Known(link)) => seen_of(link.reader.stat_input(path, key).await),
             Some(Seen::Unknown(why)) => Seen::Unknown(why.clone()),
             None => Seen::unknown("no document declares its store"),
         };
-        sources.insert(user.clone(), seen);
-    }
-    sources
+        (user.clone(), seen)
+    });
+    stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(INPUTS_AT_ONCE).collect().await
 }
 
 fn seen_of<T>(result: Result<T, crate::store::StoreError>) -> Seen<T> {

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt as _};
+
 use super::clock::System;
 use super::connect::Links;
+use super::observe::INPUTS_AT_ONCE;
 use super::run::{Failure, Job, Performed, UserRun};
 use crate::credential::{
     CredentialDocument, Effect, GivenSource, LiveCredential, MaterialOrder, Origin, Outcome, Seen, Slot, Version,
@@ -119,6 +122,12 @@ async fn fetch_passwords(store: &dyn Store, orders: &[(NamespacedName, MaterialO
     });
     let kept = kept.collect::<Vec<_>>();
     let mut kept = store.read_materials(&kept).await.into_iter();
+    let given = orders.iter().filter_map(|(_, order)| match &order.origin {
+        Origin::Given { path, key } => Some(fetch_given(store, path, key)),
+        Origin::Generated(_) | Origin::SameAs(_) => None,
+    });
+    let given = stream::iter(given.collect::<Vec<_>>()).buffered(INPUTS_AT_ONCE).collect::<Vec<_>>().await;
+    let mut given = given.into_iter();
     let mut fetched = Vec::with_capacity(orders.len());
     for (_, order) in orders {
         fetched.push(match &order.origin {
@@ -132,7 +141,7 @@ async fn fetch_passwords(store: &dyn Store, orders: &[(NamespacedName, MaterialO
                 }
                 Err(error) => Err(store_failure(MATERIAL, &error)),
             },
-            Origin::Given { path, key } => fetch_given(store, path, key).await,
+            Origin::Given { .. } => given.next().expect("one answer for each that was asked"),
         });
     }
     fetched

@@ -115,12 +115,6 @@ pub enum StoreError {
         /// The identity file.
         identity: PathBuf,
     },
-    /// A path begins with `~/` and nobody said what that is.
-    #[error("there is no home folder for `{path}`")]
-    NoHome {
-        /// The path as it was written.
-        path: String,
-    },
     /// A configured recipient is no X25519 recipient of age.
     #[error("`{recipient}` is not an age recipient")]
     Recipient {
@@ -194,7 +188,6 @@ impl StoreError {
             | Self::IdentityWrong { .. }
             | Self::IdentityNotRecipient { .. }
             | Self::IdentityExists { .. }
-            | Self::NoHome { .. }
             | Self::Recipient { .. }
             | Self::OutsideInputs { .. }
             | Self::ReservedNamespace { .. }
@@ -236,7 +229,6 @@ impl StoreError {
                 Some("add the identity's own public key to `recipients`; otherwise nothing written could be read back".into())
             }
             Self::IdentityExists { .. } => Some("use it as it is, or choose another `identityFile`".into()),
-            Self::NoHome { .. } => Some("set `HOME`, or write an absolute path".into()),
             Self::Recipient { .. } => Some("a recipient looks like `age1…`; `age-keygen -y IDENTITY` prints it".into()),
             Self::OutsideInputs { .. } => Some("add its folder to `inputs` of the CredentialStore".into()),
             Self::ReservedNamespace { .. } => Some("choose another namespace".into()),

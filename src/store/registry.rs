@@ -1,6 +1,6 @@
 //! The one place that names every kind of store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -34,14 +34,15 @@ pub enum StoreSettings {
 }
 
 impl StoreSettings {
-    /// The settings of a `CredentialStore`. `home` is what `~/` stands for.
+    /// The settings of a `CredentialStore`; `resolve` makes a path of its document absolute.
     ///
     /// # Errors
-    /// [`StoreError::NoHome`]: a path begins with `~/` and there is no home.
-    pub fn of_document(name: &StoreName, spec: &CredentialStoreSpec, home: Option<&Path>) -> Result<Self, StoreError> {
-        let resolve = |path: &FilePath| {
-            path.resolve(home).ok_or_else(|| StoreError::NoHome { path: path.as_written().to_owned() })
-        };
+    /// Those of `resolve`.
+    pub fn of_document<E>(
+        name: &StoreName,
+        spec: &CredentialStoreSpec,
+        resolve: impl Fn(&FilePath) -> Result<PathBuf, E>,
+    ) -> Result<Self, E> {
         match &spec.backend {
             StoreBackend::Age(age) => Ok(Self::Age(AgeSettings {
                 name: name.clone(),
