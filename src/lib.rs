@@ -11,6 +11,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod git;
 pub mod kafka;
+pub mod machine;
 pub mod names;
 pub mod plan;
 pub mod render;

@@ -9,6 +9,7 @@ use super::store_effects::{live_credential, load_material};
 use crate::credential::{DeliveryRecord, DeliveryState, Effect, Outcome, Record, Seen, Slot};
 use crate::deliver::{Deliveries, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal};
 use crate::diagnostic::{Chain, Disposition};
+use crate::machine::run_blocking;
 use crate::names::{DeliveryName, NamespacedName};
 use crate::state::{Desired, DesiredDelivery, Observed};
 
@@ -40,7 +41,7 @@ pub(super) async fn observe(
         }
     }
     let deliveries = links.deliveries.clone();
-    let looked = blocking(move || {
+    let looked = run_blocking(move || {
         let facts = group(&requests, |request| deliveries.of_target(&request.target).kind());
         let mut looked = Vec::with_capacity(requests.len());
         for (kind, positions) in facts {
@@ -147,7 +148,7 @@ pub(super) async fn deliver<'a>(links: &'a Links, desired: &'a Desired, jobs: Ve
         }
     }
     let deliveries = links.deliveries.clone();
-    for (index, result) in blocking(move || ship(&deliveries, &shipments)).await {
+    for (index, result) in run_blocking(move || ship(&deliveries, &shipments)).await {
         let (position, name) = &owners[index];
         note(&mut performed[*position], DELIVER, name, result.map(|record| Outcome::Delivered(name.clone(), record)));
     }
@@ -218,7 +219,7 @@ pub(super) async fn recall<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perf
         }
     }
     let deliveries = links.deliveries.clone();
-    let gone = blocking(move || {
+    let gone = run_blocking(move || {
         let mut gone = Vec::with_capacity(withdrawals.len());
         for delivery in deliveries.iter() {
             let positions = (0..withdrawals.len()).filter(|&index| withdrawals[index].recorded.kind == delivery.kind());
@@ -237,8 +238,4 @@ pub(super) async fn recall<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perf
 
 fn is_known(links: &Links, recorded: &DeliveryRecord) -> bool {
     links.deliveries.of_kind(&recorded.kind).is_some()
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("a delivery does not panic")
 }

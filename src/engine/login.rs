@@ -4,9 +4,10 @@
 //! applied, then log in; a broker that still tells another salt is asked again (kafka.md §3, §4).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::connect::{ClusterLink, Links};
 use super::look::{Unproven, explain};

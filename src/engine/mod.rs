@@ -10,7 +10,6 @@
 //! It decides nothing: what may be done for a user is `credential::next`'s to say, and no effect runs that the approved
 //! transition does not lead to. An effect's outcome is fed back, and the machine is asked again.
 
-mod clock;
 mod connect;
 mod crash;
 mod deliveries;
@@ -24,7 +23,7 @@ mod second_opinion;
 mod store_effects;
 mod verify;
 
-pub use clock::{now, random_bytes};
+pub use crate::machine::{now, random_bytes};
 pub use connect::{ClusterLink, ConnectError, Links, Mode, StoreLink, Surroundings, Traffic, connect};
 pub use execute::{Executed, Failed, Finished, Limits, execute};
 pub use observe::{list_records, observe};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::clock::System;
 use super::connect::Links;
 use super::observe::INPUTS_AT_ONCE;
 use super::run::{Failure, Job, Performed, UserRun};
@@ -14,6 +13,7 @@ use crate::credential::{
     Versioned,
 };
 use crate::diagnostic::{Chain, Disposition};
+use crate::machine::{System, run_blocking};
 use crate::names::{ClusterName, Generation, NamespacedName, StoreName};
 use crate::secret::{Material, ScramCredential, Secret, draw_password, draw_rotation_id, draw_salt};
 use crate::state::Desired;
@@ -176,19 +176,19 @@ async fn derive_all(orders: &[(NamespacedName, MaterialOrder)], fetched: Vec<Fet
     for orders in orders.chunks(share) {
         let orders = orders.iter().map(|(_, order)| order.clone()).collect::<Vec<_>>();
         let passwords = fetched.by_ref().take(orders.len()).collect::<Vec<_>>();
-        shares.push(tokio::task::spawn_blocking(move || {
+        shares.push(run_blocking(move || {
             orders.into_iter().zip(passwords).map(|(order, password)| derive(&order, password)).collect::<Vec<_>>()
         }));
     }
     let mut derived = Vec::with_capacity(orders.len());
     for share in shares {
-        derived.extend(share.await.expect("a derivation does not panic"));
+        derived.extend(share.await);
     }
     derived
 }
 
 fn derive(order: &MaterialOrder, fetched: Fetched) -> Derived {
-    let mut randomness = System::new();
+    let mut randomness = System;
     let (password, source) = match (fetched?, &order.origin) {
         (Some((password, source)), _) => (password, source),
         (None, Origin::Generated(length)) => (draw_password(&mut randomness, *length), None),

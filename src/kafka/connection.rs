@@ -4,18 +4,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use super::tls::{Tls, is_about_our_certificate, is_end};
 use super::wire::{self, Answer, Answered};
 use super::{KafkaError, boot_now};
+use crate::machine::{self, Close, Stream};
 use crate::names::{BootInstant, HostPort};
-
-/// Any stream of bytes.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// How a connection is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,19 +70,16 @@ impl Connection {
     ) -> Result<Self, KafkaError> {
         let until = Instant::now() + deadline;
         let silent = |step| KafkaError::Silent { server: server.clone(), step, after: deadline };
-        let tcp = timeout_at(until, TcpStream::connect((&*server.host, server.port)))
+        let close = match purpose {
+            Use::Session => Close::Orderly,
+            Use::Probe => Close::Reset,
+        };
+        let tcp = timeout_at(until, machine::connect(server, close))
             .await
             .map_err(|_| silent("the connection"))?
-            .and_then(|tcp| {
-                tcp.set_nodelay(true)?;
-                match purpose {
-                    Use::Session => Ok(tcp),
-                    Use::Probe => tcp.set_zero_linger().map(|()| tcp),
-                }
-            })
             .map_err(|source| KafkaError::Unreachable { server: server.clone(), source })?;
         let stream: Box<dyn Stream> = match tls {
-            None => Box::new(tcp),
+            None => tcp,
             Some(tls) => {
                 let session = timeout_at(until, tls.handshake(server, tcp)).await;
                 Box::new(session.map_err(|_| silent("the TLS handshake"))??)

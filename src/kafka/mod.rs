@@ -14,7 +14,6 @@
 //! the environment or documents.
 
 mod admin;
-mod clock;
 mod code;
 mod connection;
 mod endpoint;
@@ -30,11 +29,11 @@ mod second_opinion;
 mod tls;
 mod wire;
 
+pub use crate::machine::boot_now;
 pub use crate::names::HostPort;
 pub use admin::{
     AclDeletion, AclScope, Admin, Cluster, QuotaChange, QuotaKeyChange, ScramAlteration, ScramChange, ScramListing,
 };
-pub use clock::boot_now;
 pub use code::ErrorCode;
 pub use endpoint::{Authentication, ClientCertificate, ClientsEndpoint, Deadlines, Endpoint, TlsSettings};
 pub use error::KafkaError;

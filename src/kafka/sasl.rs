@@ -12,6 +12,7 @@ use super::connection::Connection;
 use super::scram::ClientFirst;
 use super::wire::{Answered, SaslAuthenticated, SaslShaken};
 use super::{Authentication, ErrorCode, KafkaError};
+use crate::machine::run_blocking;
 use crate::names::{Mechanism, UserName};
 use crate::secret::{Iterations, Salt, ScramKeys, Secret, derive_keys};
 
@@ -42,11 +43,11 @@ impl KeyCache {
             return known;
         }
         let password = password.clone();
-        let derived = tokio::task::spawn_blocking(move || {
+        let derived = run_blocking(move || {
             let keys = derive_keys(mechanism, &password, &salt, iterations);
             Arc::new(DerivedKeys { salt, iterations, keys })
         });
-        let derived = derived.await.expect("deriving keys does not panic");
+        let derived = derived.await;
         *self.0.lock().expect("no panic while it is held") = Some(derived.clone());
         derived
     }

@@ -1,10 +1,10 @@
 //! The client's side of a SCRAM login: RFC 5802 §3 and §5, RFC 7677, without channel binding.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use ring::rand::SecureRandom as _;
-use ring::{hmac, rand};
+use ring::hmac;
 use subtle::ConstantTimeEq as _;
 
+use crate::machine::random_bytes;
 use crate::names::{Mechanism, UserName};
 use crate::secret::{Salt, ScramKeys};
 
@@ -40,9 +40,7 @@ pub(super) struct ClientFinal {
 impl ClientFirst {
     /// Begins a login with a nonce of its own.
     pub(super) fn begin(user: &UserName) -> Self {
-        let mut nonce = [0; NONCE_BYTES];
-        rand::SystemRandom::new().fill(&mut nonce).expect("the operating system's generator works");
-        Self::with_nonce(user, BASE64.encode(nonce))
+        Self::with_nonce(user, BASE64.encode(random_bytes::<NONCE_BYTES>()))
     }
 
     fn with_nonce(user: &UserName, nonce: String) -> Self {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{KafkaError, TlsSettings};
+use crate::machine::Stream;
 use crate::names::HostPort;
 
 /// Settings made ready for connections; cheap to clone.
@@ -54,12 +54,12 @@ impl Tls {
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), server_name: settings.server_name.clone() })
     }
 
-    /// Makes a TLS session of a TCP connection to `server`.
+    /// Makes a TLS session of a connection to `server`.
     pub(super) async fn handshake(
         &self,
         server: &HostPort,
-        stream: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, KafkaError> {
+        stream: Box<dyn Stream>,
+    ) -> Result<TlsStream<Box<dyn Stream>>, KafkaError> {
         let name = self.server_name.as_deref().unwrap_or(&server.host);
         let server_name = ServerName::try_from(name.to_owned())
             .map_err(|_| KafkaError::TlsSettings { reason: "the server's name is not a DNS name or an address" })?;

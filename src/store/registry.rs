@@ -130,8 +130,5 @@ pub async fn take_over(
 
 /// Runs work that blocks where it may. It is completed even if nobody waits for it any more.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    crate::machine::run_blocking(work).await
 }
