@@ -10,6 +10,7 @@ use super::kind::Drafts;
 use super::nearest;
 use super::password::PasswordSource;
 use super::report::Report;
+use super::rotation::{self, Circumstances, Rotated, RotationSpec, StatedRotation};
 use super::source::{At, Place};
 use super::store::{CredentialStoreSpec, StoreDraft};
 use super::user::{Authentication, KafkaUserSpec, MechanismChoice, UserDraft};
@@ -80,9 +81,11 @@ impl Resolver<'_, '_> {
         let mut users = Vec::with_capacity(drafts.len());
         for draft in drafts {
             self.cluster_references(&draft);
-            self.claims(&mut claims, &draft);
-            self.protection(&draft);
-            self.mechanisms(&draft);
+            let has_mechanism = self.mechanisms(&draft);
+            let rotation = if has_mechanism { self.rotation(&draft) } else { None };
+            let names = names(&draft, rotation.as_ref());
+            self.claims(&mut claims, &draft, &names);
+            self.protection(&draft, &names);
             let Some(store) = self.store(&draft) else { continue };
             if let Authentication::Scram(scram) = &draft.authentication
                 && let Some(given) = &scram.given
@@ -91,7 +94,7 @@ impl Resolver<'_, '_> {
             }
             let namespace = draft.identity.namespace.clone();
             claims.namespaces.entry((store.clone(), namespace)).or_insert(draft.at(draft.places.name));
-            users.push(draft.finish(store));
+            users.push(draft.finish(store, rotation));
         }
         self.inputs_are_no_namespaces(&claims);
         // Collected at once, because a map that grows in order is left with half-filled nodes.
@@ -163,14 +166,15 @@ impl Resolver<'_, '_> {
         self.report.at(at, Finding::error("outside-inputs", message).hint(hint));
     }
 
-    fn claims(&mut self, claims: &mut Claims, draft: &UserDraft) {
-        let here = draft.at(draft.places.username);
+    fn claims(&mut self, claims: &mut Claims, draft: &UserDraft, names: &[(&UserName, At)]) {
         for cluster in &draft.clusters {
-            let first = *claims.names.entry((cluster.clone(), draft.username.clone())).or_insert(here);
-            // A second claim of the same document is a cluster that is listed twice, and has been reported.
-            if first != here {
-                let message = format!("the Kafka user `{}` on `{cluster}` is claimed twice", draft.username);
-                self.second(here, first, "duplicate-user", message);
+            for (name, here) in names {
+                let first = *claims.names.entry((cluster.clone(), (*name).clone())).or_insert(*here);
+                // A second claim of the same document is a cluster that is listed twice, and has been reported.
+                if first != *here {
+                    let message = format!("the Kafka user `{name}` on `{cluster}` is claimed twice");
+                    self.second(*here, first, "duplicate-user", message);
+                }
             }
         }
         for (delivery, place) in draft.deliver.iter().zip(&draft.places.deliver) {
@@ -189,34 +193,33 @@ impl Resolver<'_, '_> {
         self.report.at(here, Finding::error(code, format!("{message}; first at {first}")));
     }
 
-    fn protection(&mut self, draft: &UserDraft) {
-        let at = draft.at(draft.places.username);
-        let name = &draft.username;
-        for cluster in &draft.clusters {
+    fn protection(&mut self, draft: &UserDraft, names: &[(&UserName, At)]) {
+        let clusters = draft.clusters.iter().flat_map(|cluster| names.iter().map(move |name| (cluster, name)));
+        for (cluster, (name, at)) in clusters {
             let Some(spec) = self.clusters.get(cluster) else { continue };
             let own = spec.admin.authentication.as_ref().and_then(|authentication| authentication.username());
-            let message = if own == Some(name) {
+            let message = if own == Some(*name) {
                 format!("`{name}` is Kastellan's own user on `{cluster}`")
             } else if let Some(pattern) = spec.protected_users.iter().find(|pattern| pattern.matches(name)) {
                 format!("`{name}` is protected on `{cluster}` by `protectedUsers: {pattern}`")
             } else {
                 continue;
             };
-            self.report.at(at, Finding::error("protected-user", message).hint("no document may name it"));
+            self.report.at(*at, Finding::error("protected-user", message).hint("no document may name it"));
         }
     }
 
-    /// Every cluster of a user must offer its mechanism, or one that the others offer too.
-    fn mechanisms(&mut self, draft: &UserDraft) {
-        let Authentication::Scram(scram) = &draft.authentication else { return };
+    /// Every cluster of a user must offer its mechanism, or one that the others offer too. Answers whether they do.
+    fn mechanisms(&mut self, draft: &UserDraft) -> bool {
+        let Authentication::Scram(scram) = &draft.authentication else { return true };
         let offers = |cluster: &ClusterName| self.clusters.get(cluster).map(|spec| spec.clients.mechanisms.as_slice());
         let offered_everywhere = |mechanism: &Mechanism| {
             draft.clusters.iter().all(|cluster| offers(cluster).is_none_or(|offered| offered.contains(mechanism)))
         };
         let message = match scram.mechanism {
-            MechanismChoice::Any if Mechanism::ALL.iter().any(offered_everywhere) => return,
+            MechanismChoice::Any if Mechanism::ALL.iter().any(offered_everywhere) => return true,
             MechanismChoice::Any => "the clusters of this user have no SCRAM mechanism in common".to_owned(),
-            MechanismChoice::One(mechanism) if offered_everywhere(&mechanism) => return,
+            MechanismChoice::One(mechanism) if offered_everywhere(&mechanism) => return true,
             MechanismChoice::One(mechanism) => format!("not every cluster of this user offers `{mechanism}`"),
         };
         let offers: Vec<String> = draft
@@ -230,6 +233,54 @@ impl Resolver<'_, '_> {
         let finding = Finding::error("mechanism-not-offered", message);
         let hint = format!("{} (`spec.clients.mechanisms`)", offers.join("; "));
         self.report.at(draft.at(draft.places.authentication), finding.hint(hint));
+        false
+    }
+
+    /// How a user's credential rotates; `None` if nobody says anything of rotation, or something is wrong.
+    fn rotation(&mut self, draft: &UserDraft) -> Option<RotationSpec> {
+        let Authentication::Scram(scram) = &draft.authentication else { return None };
+        let specs = draft.clusters.iter().map(|name| Some((name, self.clusters.get(name)?)));
+        // Where a cluster is not known, or wrong, its defaults are not known either: one mistake is not two.
+        let specs = specs.collect::<Option<Vec<_>>>()?;
+        let defaults: Vec<_> = specs.iter().map(|(name, spec)| (*name, &spec.defaults.rotation)).collect();
+        let stated = draft.rotation.as_ref().map(|rotation| &rotation.stated);
+        let nothing = StatedRotation::default();
+        let merged = match rotation::merge(stated.unwrap_or(&nothing), &defaults) {
+            Ok(merged) if stated.is_none() && merged == nothing => return None,
+            Ok(merged) => merged,
+            Err(conflicts) => {
+                let at = draft.at(draft.rotation_place(rotation::Part::Whole));
+                conflicts.into_iter().for_each(|finding| self.report.at(at, finding));
+                return None;
+            }
+        };
+        let circumstances = Circumstances {
+            fixed: match scram.mechanism {
+                MechanismChoice::Any => None,
+                MechanismChoice::One(mechanism) => Some(mechanism),
+            },
+            offers: specs.iter().map(|(name, spec)| (*name, spec.clients.mechanisms.as_slice())).collect(),
+            clients_read_mechanism: merged.clients_read_mechanism,
+            allow_downtime: merged.allow_downtime == Some(true),
+            manages_acls: draft.authorization.is_some(),
+            formats: draft.deliver.iter().map(|delivery| delivery.target.carries()).collect(),
+        };
+        let rotated = Rotated {
+            username: &draft.username,
+            draft: draft.rotation.as_deref(),
+            defaults: &defaults,
+            is_given: scram.given.is_some(),
+            circumstances,
+        };
+        match rotation::resolve(&rotated, &merged) {
+            Ok(rotation) => Some(rotation),
+            Err(findings) => {
+                for (part, finding) in findings {
+                    self.report.at(draft.at(draft.rotation_place(part)), finding);
+                }
+                None
+            }
+        }
     }
 
     /// A namespace with the name of an input would put credentials where others write.
@@ -247,7 +298,22 @@ impl Resolver<'_, '_> {
     }
 }
 
+/// The user names that a document claims, each where it is written: its own, even where it only stands for the two of
+/// `dual-user`, because its credential may be that of an earlier strategy.
+fn names<'a>(draft: &'a UserDraft, rotation: Option<&'a RotationSpec>) -> Vec<(&'a UserName, At)> {
+    let here = draft.at(draft.places.username);
+    let stated = draft.rotation.as_ref().filter(|rotation| rotation.users.is_some()).map(|rotation| rotation.names());
+    let places = stated.map_or([here; 2], |places| places.map(|place| draft.at(place)));
+    let twins = rotation.and_then(|rotation| rotation.users.as_ref()).into_iter().flatten().zip(places);
+    std::iter::once((&draft.username, here)).chain(twins.filter(|(name, _)| **name != draft.username)).collect()
+}
+
 impl UserDraft {
+    /// Where a part of `rotation` stands; the document's name where it says nothing of rotation.
+    fn rotation_place(&self, part: rotation::Part) -> Place {
+        self.rotation.as_ref().map_or(self.places.name, |rotation| rotation.place(part))
+    }
+
     fn at(&self, place: Place) -> At {
         At { source: self.places.source, place }
     }

@@ -6,7 +6,7 @@ use super::fields::Fields;
 use super::grammar::{Choice, Field, Object, Shape, list_of, some_of};
 use super::password::{ADMIN_PASSWORD, PasswordSource, read_source, store_path_place};
 use super::reader::Reader;
-use super::rotation::{NOT_ROTATED, ROTATION};
+use super::rotation::{ROTATION, StatedRotation, read_defaults};
 use super::source::At;
 use super::text::{DURATION, FILE, SERVERS, USER_NAME, USER_PATTERN};
 use super::user::refuse_beyond_ascii;
@@ -125,10 +125,13 @@ pub struct ClientsSpec {
     pub tls: Option<TlsSpec>,
 }
 
-/// What a cluster says for users that say nothing themselves, field by field. Rotation will be the first.
+/// What a cluster says for users that say nothing themselves, field by field.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UserDefaults {}
+#[serde(rename_all = "camelCase", default)]
+pub struct UserDefaults {
+    /// How credentials rotate, as far as it is stated.
+    pub rotation: StatedRotation,
+}
 
 static ADMIN_TYPES: [Choice; 4] =
     [Choice::now("scram-sha-512"), Choice::now("scram-sha-256"), Choice::now("plain"), Choice::now("tls")];
@@ -176,7 +179,7 @@ static CLIENTS: Object = Object::new(
 
 static DEFAULTS: Object = Object::new(
     "For users of this cluster that say nothing else, field by field.",
-    &[Field::optional("rotation", ROTATION.about, Shape::Object(&ROTATION)).later(NOT_ROTATED)],
+    &[Field::optional("rotation", ROTATION.about, Shape::Object(&ROTATION))],
 );
 
 /// `spec` of a `KafkaCluster`.
@@ -234,7 +237,9 @@ pub(super) fn read(
         admin,
         clients,
         protected_users: spec.parsed_items("protectedUsers"),
-        defaults: UserDefaults::default(),
+        defaults: UserDefaults {
+            rotation: spec.fields("defaults").map(|fields| read_defaults(reader, fields)).unwrap_or_default(),
+        },
         suspend: spec.switch("suspend").unwrap_or(false),
     };
     Some(ClusterDraft { name, spec, password: password.map(|place| reader.at(place)) })

@@ -3,6 +3,7 @@
 use super::fields::Fields;
 use super::grammar::{Choice, Field, Object, Shape, list_of, some_of};
 use super::reader::Reader;
+use super::rotation::Carries;
 use super::source::Place;
 use super::text::{ANY_TEXT, CLUSTER_NAME, DELIVERY_NAME, FILE, NAME, OWNER, RECIPIENT};
 use super::value::FilePath;
@@ -71,6 +72,24 @@ impl FileFormat {
         match self {
             Self::Properties => "properties",
             Self::Librdkafka => "librdkafka",
+        }
+    }
+}
+
+impl FileFormat {
+    /// What it tells clients of their login, beside the password. What a rotation may change depends on it.
+    const fn carries(self) -> Carries {
+        match self {
+            Self::Properties | Self::Librdkafka => Carries { mechanism: true, username: true },
+        }
+    }
+}
+
+impl DeliveryTarget {
+    /// The format with what it tells clients of their login.
+    pub(super) const fn carries(&self) -> (&'static str, Carries) {
+        match self {
+            Self::File(file) => (file.format.as_str(), file.format.carries()),
         }
     }
 }

@@ -38,11 +38,14 @@ pub use cluster::{AdminAuthentication, AdminSpec, ClientsSpec, KafkaClusterSpec,
 pub use deliver::{DeliverySpec, DeliveryTarget, FileDelivery, FileFormat, Owner};
 pub use kind::Kind;
 pub use password::PasswordSource;
+pub use rotation::{Confirm, RotationSpec, StatedRotation, Strategy};
 pub use schema::{schema, schema_file};
 pub use source::{FILE_BYTES_MAX, SourceText};
 pub use store::{AgeStoreSpec, CredentialStoreSpec, StoreBackend};
 pub use user::{Authentication, DeletionPolicy, KafkaUserSpec, MechanismChoice, ScramAuthentication};
-pub use value::{BootstrapServers, Endpoint, FilePath, StorePath, StoreValue, UserPattern, parse_duration};
+pub use value::{
+    BootstrapServers, Endpoint, FilePath, StorePath, StoreValue, UserPattern, format_duration, parse_duration,
+};
 
 use std::collections::BTreeMap;
 

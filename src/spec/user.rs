@@ -6,7 +6,7 @@ use super::fields::Fields;
 use super::grammar::{Choice, Field, Object, Shape, list_of, some_of};
 use super::password::{USER_PASSWORD, read_store_value, store_path_place};
 use super::reader::Reader;
-use super::rotation::{NOT_ROTATED, ROTATION};
+use super::rotation::{self, ROTATION, RotationDraft, RotationSpec};
 use super::source::Place;
 use super::text::{ANY_TEXT, CLUSTER_NAME, IDENTITY, NAME, STORE_NAME, USER_NAME};
 use super::value::StoreValue;
@@ -32,6 +32,8 @@ pub struct KafkaUserSpec {
     pub authorization: Option<std::sync::Arc<[AclRule]>>,
     /// Quotas; `None` means not managed, an empty one means none.
     pub quotas: Option<UserQuotas>,
+    /// How its credential rotates; `None`: neither its document nor its clusters' defaults say anything of rotation.
+    pub rotation: Option<RotationSpec>,
     /// Where the credential is published, in the order written, names unique.
     pub deliver: Vec<DeliverySpec>,
     /// Whether to take over what exists in Kafka under this name.
@@ -86,6 +88,27 @@ pub enum DeletionPolicy {
     Delete,
     /// It is left as it is.
     Retain,
+}
+
+impl KafkaUserSpec {
+    /// The user names it has in Kafka: the two of `dual-user`, otherwise its own alone.
+    pub fn principal_names(&self) -> &[UserName] {
+        match self.rotation.as_ref().and_then(|rotation| rotation.users.as_ref()) {
+            Some(users) => users,
+            None => std::slice::from_ref(&self.username),
+        }
+    }
+
+    /// The same names, owned.
+    pub fn principals(&self) -> Vec<UserName> {
+        self.principal_names().to_vec()
+    }
+
+    /// Each of its names on each of its clusters.
+    pub fn claims(&self) -> impl Iterator<Item = (&ClusterName, &UserName)> {
+        let names = self.principal_names();
+        self.clusters.iter().flat_map(move |cluster| names.iter().map(move |name| (cluster, name)))
+    }
 }
 
 /// Largest whole number that a quota keeps exactly: it travels as a 64-bit float.
@@ -169,7 +192,7 @@ pub(super) static SPEC: Object = Object::new(
         Field::required("authentication", AUTHENTICATION.about, Shape::Object(&AUTHENTICATION)),
         Field::optional("authorization", AUTHORIZATION.about, Shape::Object(&AUTHORIZATION)),
         Field::optional("quotas", QUOTAS.about, Shape::Object(&QUOTAS)),
-        Field::optional("rotation", ROTATION.about, Shape::Object(&ROTATION)).later(NOT_ROTATED),
+        Field::optional("rotation", ROTATION.about, Shape::Object(&ROTATION)),
         Field::optional("deliver", "Where the credential is published.", list_of(&Shape::Object(&DELIVERY))),
         Field::optional("vaultAccess", VAULT_ACCESS.about, Shape::Object(&VAULT_ACCESS))
             .later("this version keeps credentials in an `age` store"),
@@ -194,6 +217,7 @@ pub(super) struct UserDraft {
     pub authentication: Authentication,
     pub authorization: Option<std::sync::Arc<[AclRule]>>,
     pub quotas: Option<UserQuotas>,
+    pub rotation: Option<Box<RotationDraft>>,
     pub deliver: Vec<DeliverySpec>,
     pub adopt: bool,
     pub deletion_policy: DeletionPolicy,
@@ -216,8 +240,8 @@ pub(super) struct UserPlaces {
 }
 
 impl UserDraft {
-    /// The user with its store.
-    pub fn finish(self, store: StoreName) -> (NamespacedName, KafkaUserSpec) {
+    /// The user with its store, and with its rotation over the defaults of its clusters.
+    pub fn finish(self, store: StoreName, rotation: Option<RotationSpec>) -> (NamespacedName, KafkaUserSpec) {
         let spec = KafkaUserSpec {
             location: self.location,
             clusters: self.clusters,
@@ -226,6 +250,7 @@ impl UserDraft {
             authentication: self.authentication,
             authorization: self.authorization,
             quotas: self.quotas,
+            rotation,
             deliver: self.deliver,
             adopt: self.adopt,
             deletion_policy: self.deletion_policy,
@@ -278,6 +303,7 @@ pub(super) fn read(
         authentication,
         authorization,
         quotas: spec.fields("quotas").map(read_quotas),
+        rotation: rotation::read(reader, spec),
         deliver,
         adopt: spec.switch("adopt").unwrap_or(false),
         deletion_policy: match spec.text("deletionPolicy") {
@@ -321,7 +347,7 @@ fn read_authentication(
     let reason = format!("with `type: {kind}`");
     if kind == "external" {
         reader.refuse(fields, &["iterations", "passwordLength", "password"], &reason);
-        reader.refuse(spec, &["deliver"], &reason);
+        reader.refuse(spec, &["rotation", "deliver"], &reason);
         return Some(Authentication::External);
     }
     if username.as_str() == "*" {

@@ -252,6 +252,19 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() { Err(complaint()) } else { Ok(total) }
 }
 
+/// A duration as documents write it, in whole seconds and the largest units, e.g. `1d12h`; `0s` for none.
+pub fn format_duration(duration: Duration) -> String {
+    let mut seconds = duration.as_secs();
+    let mut text = String::new();
+    for (unit, length) in [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)] {
+        if seconds >= length {
+            text.push_str(&format!("{}{unit}", seconds / length));
+            seconds %= length;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,6 +303,15 @@ mod tests {
         for text in ["", "30", "d", "-1d", "1.5h", "1w", "1 d", "9999999999d", "1ü"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn durations_are_written_as_they_are_read() {
+        for text in ["0s", "1s", "90d", "1d12h", "1h30m", "1d1h1m1s"] {
+            assert_eq!(format_duration(parse_duration(text).unwrap()), text);
+        }
+        assert_eq!(format_duration(parse_duration("720h").unwrap()), "30d");
+        assert_eq!(format_duration(Duration::MAX.saturating_sub(Duration::from_nanos(1))).matches('d').count(), 1);
     }
 
     #[test]

@@ -59,9 +59,7 @@ pub(super) fn compare_access(before: &Documents, after: &Documents, comparison: 
 /// Who declares each principal; the documents' checks leave one.
 fn declared(documents: &Documents) -> Declared<'_> {
     let users = documents.users.iter();
-    users
-        .flat_map(|(user, spec)| spec.clusters.iter().map(move |cluster| ((cluster, &spec.username), (user, spec))))
-        .collect()
+    users.flat_map(|(user, spec)| spec.claims().map(move |claim| (claim, (user, spec)))).collect()
 }
 
 /// `None` where nothing differs.

@@ -4,7 +4,7 @@ use super::fields::{Field, compare_fields};
 use super::{Comparison, Difference, DocumentId, What, Widening};
 use crate::spec::{
     AdminAuthentication, AdminSpec, ClientsSpec, CredentialStoreSpec, Documents, FilePath, KafkaClusterSpec,
-    PasswordSource, StoreBackend, TlsSpec,
+    PasswordSource, StatedRotation, StoreBackend, TlsSpec, UserDefaults, format_duration,
 };
 
 pub(super) fn compare_stores(before: &Documents, after: &Documents, comparison: &mut Comparison) {
@@ -67,7 +67,7 @@ fn cluster_fields(spec: &KafkaClusterSpec) -> Vec<Field> {
     let KafkaClusterSpec { location: _, admin, clients, protected_users, defaults, suspend } = spec;
     let AdminSpec { bootstrap_servers, authentication, tls, fence } = admin;
     let ClientsSpec { bootstrap_servers: clients_servers, verify_logins, mechanisms, tls: clients_tls } = clients;
-    let crate::spec::UserDefaults {} = defaults;
+    let UserDefaults { rotation } = defaults;
     let mechanisms = mechanisms.iter().map(|mechanism| mechanism.as_str()).collect::<Vec<_>>();
     let mut fields = vec![Field::one("bootstrapServers", Some(bootstrap_servers))];
     fields.extend(login_fields(authentication.as_ref()));
@@ -82,7 +82,21 @@ fn cluster_fields(spec: &KafkaClusterSpec) -> Vec<Field> {
             .widens_going(Widening::Unprotected),
         Field::one("suspend", Some(suspend)),
     ]);
+    fields.extend(rotation_fields(rotation));
     fields
+}
+
+/// Defaults for users. What they change for each user is told at the user.
+fn rotation_fields(stated: &StatedRotation) -> [Field; 6] {
+    let StatedRotation { every, strategy, overlap, confirm, allow_downtime, clients_read_mechanism } = stated;
+    [
+        Field::one("defaults.rotation.every", every.map(format_duration)),
+        Field::one("defaults.rotation.strategy", *strategy),
+        Field::one("defaults.rotation.overlap", overlap.map(format_duration)),
+        Field::one("defaults.rotation.confirm", *confirm),
+        Field::one("defaults.rotation.allowDowntime", *allow_downtime),
+        Field::one("defaults.rotation.clientsReadMechanism", *clients_read_mechanism),
+    ]
 }
 
 fn ca_file(tls: Option<&TlsSpec>) -> Option<String> {

@@ -8,7 +8,7 @@ use crate::credential::WantedAuthentication;
 use crate::names::{ClusterName, DeliveryName, Mechanism, NamespacedName, UserName};
 use crate::spec::{
     Authentication, DeletionPolicy, DeliverySpec, DeliveryTarget, Documents, FileDelivery, KafkaUserSpec,
-    MechanismChoice, ScramAuthentication,
+    MechanismChoice, RotationSpec, ScramAuthentication, format_duration,
 };
 use crate::state::Desired;
 
@@ -43,7 +43,7 @@ fn gone_users<'a>(
     after: &Side<'_>,
 ) -> BTreeMap<(&'a ClusterName, &'a UserName), &'a NamespacedName> {
     let gone = before.documents.users.iter().filter(|(user, _)| !after.documents.users.contains_key(*user));
-    gone.flat_map(|(user, spec)| spec.clusters.iter().map(move |cluster| ((cluster, &spec.username), user))).collect()
+    gone.flat_map(|(user, spec)| spec.claims().map(move |claim| (claim, user))).collect()
 }
 
 fn sorted(clusters: &[ClusterName]) -> Vec<ClusterName> {
@@ -56,7 +56,7 @@ fn added(spec: &KafkaUserSpec, gone: &BTreeMap<(&ClusterName, &UserName), &Names
         deletion_policy: spec.deletion_policy,
     };
     let mut differences = vec![Difference::new(what).on(sorted(&spec.clusters))];
-    let declared_by = spec.clusters.iter().filter_map(|cluster| gone.get(&(cluster, &spec.username)).copied());
+    let declared_by = spec.claims().filter_map(|claim| gone.get(&claim).copied());
     for other in declared_by.collect::<BTreeSet<_>>() {
         differences.push(Difference::new(What::TakenFrom(other.clone())).needs_rotation(true));
     }
@@ -110,22 +110,48 @@ fn identity_fields(spec: &KafkaUserSpec) -> Vec<Field> {
         authentication: _,
         authorization: _,
         quotas: _,
+        rotation: _,
         deliver: _,
         adopt: _,
         deletion_policy: _,
         suspend: _,
         moved_from: _,
     } = spec;
-    vec![Field::many("clusters", clusters), Field::one("username", Some(username)), Field::one("store", Some(store))]
+    let users = spec.rotation.as_ref().and_then(|rotation| rotation.users.as_ref());
+    vec![
+        Field::many("clusters", clusters),
+        Field::one("username", Some(username)),
+        Field::one("rotation.users", users.map(|[one, other]| format!("{one}, {other}"))),
+        Field::one("store", Some(store)),
+    ]
 }
 
 fn setting_fields(spec: &KafkaUserSpec) -> Vec<Field> {
     let adopt = spec.adopt.then_some("true");
-    vec![
+    let mut fields = vec![
         Field::one("adopt", adopt).widens_coming(Widening::Adoption),
         Field::one("suspend", spec.suspend.then_some("true")),
         Field::one("deletionPolicy", Some(policy_name(spec.deletion_policy))),
         Field::one("movedFrom", spec.moved_from.as_ref()),
+    ];
+    fields.extend(rotation_fields(spec.rotation.as_ref()));
+    fields
+}
+
+/// How a credential rotates, its clusters' defaults included. Its users are among [`identity_fields`].
+fn rotation_fields(rotation: Option<&RotationSpec>) -> [Field; 4] {
+    let fields = rotation.map(|RotationSpec { every, strategy, users: _, overlap, confirm }| {
+        (every.map(format_duration), strategy, overlap.map(format_duration), confirm)
+    });
+    let (every, strategy, overlap, confirm) = match fields {
+        Some((every, strategy, overlap, confirm)) => (every, Some(strategy), overlap, Some(confirm)),
+        None => (None, None, None, None),
+    };
+    [
+        Field::one("rotation.strategy", strategy),
+        Field::one("rotation.every", every),
+        Field::one("rotation.overlap", overlap),
+        Field::one("rotation.confirm", confirm),
     ]
 }
 
