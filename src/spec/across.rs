@@ -272,15 +272,11 @@ impl Resolver<'_, '_> {
             is_given: scram.given.is_some(),
             circumstances,
         };
-        match rotation::resolve(&rotated, &merged) {
-            Ok(rotation) => Some(rotation),
-            Err(findings) => {
-                for (part, finding) in findings {
-                    self.report.at(draft.at(draft.rotation_place(part)), finding);
-                }
-                None
-            }
+        let (resolved, findings) = rotation::resolve(&rotated, &merged);
+        for (part, finding) in findings {
+            self.report.at(draft.at(draft.rotation_place(part)), finding);
         }
+        resolved
     }
 
     /// A namespace with the name of an input would put credentials where others write.

@@ -38,7 +38,7 @@ fn nothing_is_compared_with_everything_and_the_same() {
     let (documents, none) = (case("before.yaml"), Documents::default());
     insta::assert_snapshot!(comparison_text(&view(&none, &documents)));
     insta::assert_snapshot!(comparison_text(&view(&documents, &documents)), @r"
-    main → docs · 4 users declared
+    main → docs · 5 users declared
 
     No difference: both ask for the same. Nothing was contacted.
     ");
@@ -192,7 +192,7 @@ fn before_the_first_document_there_was_none() {
     let first = repository.compare("", &["HEAD"]);
     first.is(0);
     assert!(first.stderr().contains("`kastellan` does not exist in `HEAD`"), "{}", first.stderr());
-    assert!(first.stdout().starts_with("HEAD → kastellan · 4 users declared, 0 before"), "{}", first.stdout());
+    assert!(first.stdout().starts_with("HEAD → kastellan · 5 users declared, 0 before"), "{}", first.stdout());
 }
 
 #[test]

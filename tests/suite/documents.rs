@@ -2,6 +2,8 @@
 
 mod hostile;
 mod order;
+mod rotation;
+mod strategies;
 
 #[path = "../fuzz/properties/documents.rs"]
 mod property;

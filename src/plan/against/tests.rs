@@ -274,3 +274,61 @@ proptest! {
         prop_assert_eq!(compare(&before, &after).is_empty(), place_less(&before) == place_less(&after));
     }
 }
+
+#[test]
+fn a_changed_rotation_is_told_by_field_wherever_it_is_stated() {
+    let spec = |rotation: &str| {
+        format!("clusters: [prod], authentication: {{type: scram}}, authorization: {{acls: []}}{rotation}")
+    };
+    let flip = spec(", rotation: {strategy: mechanism-flip, every: 30d, overlap: 24h}");
+    let seen = |before: &str, after: &str| {
+        let lines = between(before, after).into_iter().map(|line| {
+            let (kind, change) = match &line.what {
+                What::Credential(change) => ("credential", change),
+                What::Setting(change) => ("setting", change),
+                other => panic!("{other:?}"),
+            };
+            let value = |value: &Option<String>| value.clone().unwrap_or_default();
+            let needs = if line.needs_rotation { " rotates" } else { "" };
+            format!("{kind} {} {} -> {}{needs}", change.field, value(&change.from), value(&change.to))
+        });
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        seen(&flip, &spec(", rotation: {strategy: mechanism-flip, every: 720h, overlap: 1d, confirm: none}")),
+        [""; 0],
+        "the same in other words"
+    );
+    assert_eq!(
+        seen(&flip, &spec(", rotation: {strategy: dual-user, every: 90d}")),
+        [
+            "credential rotation.users  -> a.a, a.b rotates",
+            "setting rotation.strategy mechanism-flip -> dual-user",
+            "setting rotation.every 30d -> 90d",
+            "setting rotation.overlap 1d -> ",
+            "setting rotation.confirm none -> acknowledgement",
+        ]
+    );
+    assert_eq!(seen(&flip, &spec("")).len(), 4, "nobody rotates it any more");
+
+    let rotating = PROD.replace("protectedUsers", "defaults: {rotation: {strategy: mechanism-flip}}, protectedUsers");
+    let document = user("a", &spec(""));
+    let compared = compare(&read(&[STORE, PROD, &document]), &read(&[STORE, &rotating, &document]));
+    let lines = compared.documents.values().map(|document| document.differences.len()).collect::<Vec<_>>();
+    assert_eq!(lines, [1, 2], "a default is told at the cluster, and what it means at each user");
+}
+
+#[test]
+fn two_users_are_compared_by_their_own_names() {
+    let acl = rule("type: topic, name: t", "Read", "");
+    let spec = |rotation: &str| {
+        format!("clusters: [prod], authentication: {{type: scram}}, authorization: {{acls: [{acl}]}}{rotation}")
+    };
+    let moved = between(&spec(""), &spec(", rotation: {strategy: dual-user, users: [a, z]}"));
+    let rules = moved.iter().filter_map(|line| match &line.what {
+        What::RulesAdded(name, _) => Some(format!("+{name}")),
+        What::RulesRemoved(name, _) => Some(format!("-{name}")),
+        _ => None,
+    });
+    assert_eq!(rules.collect::<Vec<_>>(), ["+z"], "what `a` may do stays");
+}

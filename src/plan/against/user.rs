@@ -70,6 +70,8 @@ fn added(spec: &KafkaUserSpec, gone: &BTreeMap<(&ClusterName, &UserName), &Names
     if let Some(from) = &spec.moved_from {
         differences.push(setting("movedFrom", from.to_string()).needs_rotation(true));
     }
+    let rotation = compare_fields(rotation_fields(None).into(), rotation_fields(spec.rotation.as_ref()).into());
+    differences.extend(rotation.into_iter().map(|(change, _)| Difference::new(What::Setting(change))));
     differences.extend(deliveries(&[], &spec.deliver));
     differences
 }

@@ -8,6 +8,8 @@ mod merge;
 mod read;
 mod resolve;
 mod strategy;
+#[cfg(test)]
+mod tests;
 
 pub(super) use merge::merge;
 pub(super) use read::{RotationDraft, read, read_defaults};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::read::{RotationDraft, overlaps_itself};
 use super::strategy::Circumstances;
 use super::{Confirm, RotationSpec, StatedRotation, Strategy};
-use crate::diagnostic::Finding;
+use crate::diagnostic::{Finding, Severity};
 use crate::names::{ClusterName, UserName};
 
 /// The part of `rotation` that a finding is about.
@@ -32,26 +32,27 @@ pub(in super::super) struct Rotated<'a> {
     pub circumstances: Circumstances<'a>,
 }
 
-/// The rotation of a user, of what was merged for it.
-///
-/// # Errors
-/// Everything that is wrong with it, each with the part it is about.
+/// The rotation of a user, of what was merged for it, and what there is to say about it, each with the part it is about.
+/// `None` if there is an error among that.
 pub(in super::super) fn resolve(
     rotated: &Rotated<'_>,
     merged: &StatedRotation,
-) -> Result<RotationSpec, Vec<(Part, Finding)>> {
+) -> (Option<RotationSpec>, Vec<(Part, Finding)>) {
     let mut resolver = Resolver { rotated, findings: Vec::new() };
     let every = resolver.every(merged);
     resolver.overlap(&StatedRotation { every, ..merged.clone() });
     let confirm = resolver.confirm(merged);
     let strategy = resolver.strategy(merged.strategy);
     let users = strategy.and_then(|strategy| resolver.users(strategy));
-    match (strategy, confirm) {
-        (Some(strategy), Some(confirm)) if resolver.findings.is_empty() => {
-            Ok(RotationSpec { every, strategy, users, overlap: merged.overlap, confirm })
+    resolver.report_idle_overlap(strategy);
+    let is_wrong = resolver.findings.iter().any(|(_, finding)| finding.severity == Severity::Error);
+    let resolved = match (strategy, confirm) {
+        (Some(strategy), Some(confirm)) if !is_wrong => {
+            Some(RotationSpec { every, strategy, users, overlap: merged.overlap, confirm })
         }
-        _ => Err(resolver.findings),
-    }
+        (Some(_) | None, Some(_) | None) => None,
+    };
+    (resolved, resolver.findings)
 }
 
 struct Resolver<'r, 'a> {
@@ -141,10 +142,22 @@ impl Resolver<'_, '_> {
         }
         if let Some(missing) = circumstances.missing(strategy) {
             let message = format!("`strategy: {strategy}`{origin}: {}", missing.because);
-            let hint = format!("{}, or take {others}", missing.remedy);
+            let hint = match others.as_str() {
+                "" => missing.remedy.to_owned(),
+                others => format!("{}, or take {others}", missing.remedy),
+            };
             return self.find(Part::Strategy, "strategy-needs-more", message, hint);
         }
         Some(strategy)
+    }
+
+    /// In place there is never a time at which both work; a document that asks for one should know.
+    fn report_idle_overlap(&mut self, strategy: Option<Strategy>) {
+        let stated = self.rotated.draft.and_then(|draft| draft.stated.overlap).unwrap_or_default();
+        if strategy == Some(Strategy::InPlace) && !stated.is_zero() {
+            let message = "`overlap` has no effect with `strategy: in-place`: the old password stops working first";
+            self.findings.push((Part::Overlap, Finding::warning("idle-overlap", message).hint("remove it")));
+        }
     }
 
     /// The two user names of `dual-user`.

@@ -23,13 +23,15 @@ fn documents() -> Vec<String> {
     };
     let mut documents = vec![format!("{}spec: {{age: {{directory: store}}}}\n", head("CredentialStore", "local"))];
     for cluster in ["a", "b", "c"] {
-        let spec = "spec: {bootstrapServers: \"localhost:9092\", admin: {}}\n";
+        let spec =
+            "spec: {bootstrapServers: \"localhost:9092\", admin: {}, defaults: {rotation: {strategy: dual-user}}}\n";
         documents.push(format!("{}{spec}", head("KafkaCluster", cluster)));
     }
-    for number in 0..8 {
+    for number in 1..9 {
         let clusters = ["[a]", "[b]", "[c, a]", "[a, b, c]"][number % 4];
         documents.push(format!(
-            "{}spec:\n  clusters: {clusters}\n  authentication: {{type: scram}}\n  authorization:\n    acls:\n      \
+            "{}spec:\n  clusters: {clusters}\n  authentication: {{type: scram}}\n  rotation: {{every: {number}d, overlap: 1h}}\n  \
+             authorization:\n    acls:\n      \
              - {{resource: {{type: topic, name: t{number}}}, operations: [Write, Read]}}\n      \
              - {{resource: {{type: group, name: g}}, operations: [Read], host: 10.0.0.{number}}}\n",
             head("KafkaUser", &format!("u{number}"))
