@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use kastellan::credential::{
-    Authentication, DeletionPolicy, Phase, RECORD_SCHEMA, Record, Seen, Slot, SlotSeen, Version, Versioned,
-};
+use kastellan::credential::{Authentication, Record, Seen, Slot, SlotSeen, Version, Versioned};
 use kastellan::names::{ClusterId, Generation, Mechanism, NamespacedName, RotationId, Scope, StoreName, UserName};
 use kastellan::plan::{Options, plan};
 use kastellan::secret::Salt;
@@ -98,6 +96,7 @@ fn observe(desired: &Desired) -> Observed {
         acls: Seen::Unknown("".into()),
         quotas: Seen::Known(BTreeMap::new()),
         slots: BTreeMap::new(),
+        reauthentication: None,
         super_users: Seen::Known(Default::default()),
     };
     let numbered = || desired.users.iter().enumerate();
@@ -138,35 +137,20 @@ fn observe(desired: &Desired) -> Observed {
 
 /// The record of a user that is published and at rest.
 pub fn blank_record(user: &NamespacedName, username: &str) -> Record {
+    let username = UserName::parse(username).expect("a plain word");
+    let slot = Slot {
+        username: username.clone(),
+        generation: Generation(1),
+        rotation_id: RotationId::parse("abcdefghijklmnopqrstuvwxyz").expect("plain"),
+        mechanism: Mechanism::ScramSha512,
+        salt: Salt::observed([7; 24]),
+        iterations: 4096,
+    };
     Record {
-        schema: RECORD_SCHEMA,
-        user: user.clone(),
-        scope: Scope::default(),
-        username: UserName::parse(username).expect("a plain word"),
-        authentication: Authentication::Scram,
-        clusters: Default::default(),
-        phase: Phase::Idle,
         generation: Generation(1),
         allotted: Generation(1),
-        active: Some(Slot {
-            generation: Generation(1),
-            rotation_id: RotationId::parse("abcdefghijklmnopqrstuvwxyz").expect("plain"),
-            mechanism: Mechanism::ScramSha512,
-            salt: Salt::observed([7; 24]),
-            iterations: 4096,
-        }),
-        pending: None,
-        previous: None,
-        adopted: Vec::new(),
-        permits: Vec::new(),
-        destroy: Default::default(),
-        exclusive: true,
-        source: None,
-        document: None,
-        document_inputs: None,
-        deliveries: BTreeMap::new(),
-        deletion_policy: DeletionPolicy::Delete,
-        deletion: None,
-        published_at: None,
+        published_at: Some(jiff::Timestamp::UNIX_EPOCH),
+        active: Some(slot),
+        ..Record::blank(user.clone(), Scope::default(), username, Authentication::Scram)
     }
 }

@@ -46,6 +46,7 @@ impl Request {
                 max_deletes: arguments.max_deletes,
                 allow_empty: arguments.allow_empty,
                 undo_for: arguments.undo_for,
+                asked: None,
             },
         })
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Phase;
-use crate::names::{ClusterName, DeliveryName, Mechanism, Scope};
+use super::{Account, Phase};
+use crate::names::{ClusterName, DeliveryName, Generation, Mechanism, Scope};
 
 /// A change that only a rotation, or a planned move, can carry out on a live user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +19,7 @@ pub enum Change {
     },
     /// The given password changed at its source, or is given or not given any more.
     Password,
-    /// Clusters were added.
-    ClustersAdded(Vec<ClusterName>),
-    /// Clusters were removed.
-    ClustersRemoved(Vec<ClusterName>),
-    /// Another user name, or another kind of authentication.
+    /// Another name in Kafka: a new `username`, or to and from the two of `dual-user`.
     Username {
         /// In use.
         from: String,
@@ -34,25 +30,17 @@ pub enum Change {
     AuthenticationType,
     /// `movedFrom` is set.
     Moved(Arc<str>),
-    /// An adopted credential is to be retired.
-    AdoptedCredential(Mechanism),
 }
 
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let list = |names: &[ClusterName]| names.iter().map(ClusterName::as_str).collect::<Vec<_>>().join(", ");
         match self {
             Self::Mechanism(used) => write!(f, "the mechanism in use, {used}, is not among those allowed any more"),
             Self::Iterations { from, to } => write!(f, "iterations change from {from} to {to}"),
             Self::Password => f.write_str("the given password changed at its source"),
-            Self::ClustersAdded(names) => write!(f, "cluster {} is added to `clusters`", list(names)),
-            Self::ClustersRemoved(names) => write!(f, "cluster {} is removed from `clusters`", list(names)),
             Self::Username { from, to } => write!(f, "the user name changes from `{from}` to `{to}`"),
             Self::AuthenticationType => f.write_str("the authentication type changes between scram and external"),
             Self::Moved(from) => write!(f, "the document was moved from `{from}`"),
-            Self::AdoptedCredential(mechanism) => {
-                write!(f, "the adopted credential in {mechanism} is still valid and waits to be retired")
-            }
         }
     }
 }
@@ -92,8 +80,34 @@ pub enum Blocked {
         /// In which slot.
         mechanism: Mechanism,
     },
-    /// Only a rotation or a planned move can carry out this change.
-    NeedsRotation(Change),
+    /// This change is not carried out on a live user.
+    Unsupported(Change),
+    /// A rotation is asked for, by this change if there is one, and the documents state no strategy.
+    NoStrategy(Option<Change>),
+    /// The strategy finds no place for the next credential.
+    NoFreeSlot,
+    /// A rotation would move the user to another name, and ACLs or quotas under the present one are not declared.
+    UnmanagedAccess(Account),
+    /// A rotation cannot begin because the last one's old credential is still valid.
+    StillValid {
+        /// Its generation; `None` for an unknown credential that was adopted.
+        generation: Option<Generation>,
+        /// What is waited for.
+        until: String,
+    },
+    /// What a person asked for cannot be done as things stand, and why.
+    Refused(String),
+    /// A revocation cannot move the user to another name.
+    NoNewName,
+    /// There is nothing to recover from.
+    NothingToRecover,
+    /// A delivery carries a generation that the record does not know: the store was restored from an older snapshot.
+    StateRollback {
+        /// What was seen.
+        seen: Generation,
+        /// The highest the record knows.
+        known: Generation,
+    },
     /// The record belongs to another set of documents.
     OtherScope(Scope),
     /// Another document or store claims the name.
@@ -109,8 +123,8 @@ pub enum Blocked {
         /// What to do about it.
         hint: Option<Arc<str>>,
     },
-    /// The record is in a phase that this version does not drive.
-    UnderWay(Phase),
+    /// The record names no credential where its phase asks for one.
+    Damaged(Phase),
 }
 
 impl std::fmt::Display for Blocked {
@@ -123,14 +137,36 @@ impl std::fmt::Display for Blocked {
                 f,
                 "{cluster} holds a {mechanism} credential that the record does not know; nothing is sent to this user's slots"
             ),
-            Self::NeedsRotation(change) => {
-                write!(f, "{change}: on a live user only a rotation carries this out, and rotation is not built yet")
+            Self::Unsupported(change) => write!(f, "{change}: this is not carried out on a live user"),
+            Self::NoStrategy(Some(change)) => {
+                write!(f, "{change}: on a live user only a rotation carries this out, and no strategy is stated for it")
             }
+            Self::NoStrategy(None) => f.write_str("no rotation strategy is stated for it, and there is no safe guess"),
+            Self::NoFreeSlot => {
+                f.write_str("the strategy finds no place for the next credential beside the one in use")
+            }
+            Self::UnmanagedAccess(Account { cluster, username }) => write!(
+                f,
+                "`{username}` has ACLs or quotas on {cluster} that its document does not declare; under another name they would be missing"
+            ),
+            Self::StillValid { generation: Some(generation), until } => {
+                write!(f, "generation {generation} is still valid beside the active one: {until}")
+            }
+            Self::StillValid { generation: None, until } => write!(f, "an adopted credential is still valid: {until}"),
+            Self::Refused(why) => f.write_str(why),
+            Self::NoNewName => f.write_str("the document gives it no other name in Kafka to move to"),
+            Self::NothingToRecover => f.write_str("nothing was seen that is newer than its record"),
+            Self::StateRollback { seen, known } => write!(
+                f,
+                "a delivery carries generation {seen}, and the record knows of none above {known}: the store was restored from an older snapshot; nothing is changed for this user"
+            ),
             Self::OtherScope(scope) => write!(f, "its record belongs to scope `{scope}`"),
             Self::Claimed(by) => write!(f, "the user name is claimed by {by}"),
             Self::NoGivenPassword(path) => write!(f, "the store holds no password at `{path}`"),
             Self::Delivery { name, why, .. } => write!(f, "delivery `{name}`: {why}"),
-            Self::UnderWay(phase) => write!(f, "its record is in phase {phase}, which this version cannot drive"),
+            Self::Damaged(phase) => {
+                write!(f, "its record is in phase {phase} and names no credential for it; please report")
+            }
         }
     }
 }
@@ -141,12 +177,20 @@ impl Blocked {
         match self {
             Self::Unowned { .. } => "unowned",
             Self::ForeignCredential { .. } => "foreign-credential",
-            Self::NeedsRotation(_) => "needs-rotation",
+            Self::Unsupported(_) => "unsupported-change",
+            Self::NoStrategy(_) => "no-strategy",
+            Self::NoFreeSlot => "no-free-slot",
+            Self::UnmanagedAccess(_) => "unmanaged-access",
+            Self::StillValid { .. } => "still-valid",
+            Self::Refused(_) => "refused",
+            Self::NoNewName => "no-new-name",
+            Self::NothingToRecover => "nothing-to-recover",
+            Self::StateRollback { .. } => "state-rollback",
             Self::OtherScope(_) => "other-scope",
             Self::Claimed(_) => "claimed",
             Self::NoGivenPassword(_) => "no-given-password",
             Self::Delivery { .. } => "delivery",
-            Self::UnderWay(_) => "under-way",
+            Self::Damaged(_) => "damaged",
         }
     }
 
@@ -164,9 +208,24 @@ impl Blocked {
             }
             Self::OtherScope(_) => "pass the `--scope` it belongs to, or remove the document there first",
             Self::NoGivenPassword(_) => "write it with `kastellan store put`",
-            Self::NeedsRotation(Change::Moved(_)) => "keep the old name for now",
+            Self::Unsupported(Change::Moved(_)) => {
+                "keep the document's old namespace and name; or declare a new user with a new `username`, move the clients to it, and remove the old document then"
+            }
+            Self::Unsupported(_) => {
+                "declare a new user with a new `username`, move the clients to it, and remove the old document then"
+            }
+            Self::NoStrategy(_) => {
+                "state `rotation.strategy` in its document, or as the cluster's default: `mechanism-flip` if its clients read `sasl.mechanism` from what is delivered, `dual-user` if they read the user name"
+            }
+            Self::NoFreeSlot => "offer a second mechanism in `clients.mechanisms`, or choose another strategy",
+            Self::UnmanagedAccess(_) => "declare them: `authorization` and `quotas`",
+            Self::StillValid { .. } => "once every consumer has moved, say so with `kastellan ack`",
+            Self::NoNewName => "give the document another `username`, or use the strategy `dual-user`",
+            Self::StateRollback { .. } => {
+                "find the newer store, or look at `kastellan recover --help`: it offers the two ways to go on without it"
+            }
             Self::Delivery { hint, .. } => return hint.as_ref().map(ToString::to_string),
-            Self::NeedsRotation(_) | Self::Claimed(_) | Self::UnderWay(_) => return None,
+            Self::Refused(_) | Self::NothingToRecover | Self::Claimed(_) | Self::Damaged(_) => return None,
         };
         Some(text.to_owned())
     }

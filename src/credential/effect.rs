@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Blocked, DeliveryRecord, GivenSource, PermitId, Record, Slot, Slots, Version};
-use crate::names::{ClusterName, DeliveryName, Generation, Mechanism};
+use super::{Account, Blocked, DeliveryRecord, GivenSource, PermitId, Place, Record, Slot, Slots, Version};
+use crate::names::{ClusterName, DeliveryName, Generation, Mechanism, UserName};
 use crate::secret::{Iterations, PasswordLength};
 
 /// What to do next for one user.
@@ -29,16 +29,10 @@ pub enum Effect {
     Material(MaterialOrder),
     /// Write the record, by compare-and-set on the version it was read at.
     Record(Box<Record>),
-    /// Look at every slot of the user (R6).
-    Look {
-        /// Where.
-        clusters: BTreeSet<ClusterName>,
-    },
+    /// Look at every slot of some accounts (R6).
+    Look(BTreeSet<Account>),
     /// Create ACLs and set quotas, as the plan lists them.
-    Grant {
-        /// Where.
-        clusters: BTreeSet<ClusterName>,
-    },
+    Grant(BTreeSet<Account>),
     /// Put a credential into its slot (R1).
     Upsert {
         /// Where.
@@ -70,16 +64,13 @@ pub enum Effect {
         names: BTreeSet<DeliveryName>,
     },
     /// Delete ACLs and remove quotas, as the plan lists them.
-    Withdraw {
-        /// Where.
-        clusters: BTreeSet<ClusterName>,
-    },
+    Withdraw(BTreeSet<Account>),
     /// Delete credentials (R1).
     Empty {
-        /// Which slots, where.
-        slots: BTreeMap<ClusterName, BTreeSet<Mechanism>>,
+        /// Which slots of which accounts; an account without one needs nothing.
+        slots: BTreeMap<Account, BTreeSet<Mechanism>>,
         /// Under which permits.
-        permits: BTreeMap<Mechanism, PermitId>,
+        permits: BTreeMap<Place, PermitId>,
     },
     /// Turn the credential document into a tombstone (R7).
     Bury(Generation),
@@ -105,14 +96,14 @@ impl Effect {
                 Deleting => "record-deleting",
                 Deleted => "record-deleted",
             },
-            Self::Look { .. } => "look",
-            Self::Grant { .. } => "grant",
+            Self::Look(_) => "look",
+            Self::Grant(_) => "grant",
             Self::Upsert { .. } => "upsert",
             Self::Login { .. } => "login",
             Self::Document(_) => "document",
             Self::Deliver { .. } => "deliver",
             Self::Recall { .. } => "recall",
-            Self::Withdraw { .. } => "withdraw",
+            Self::Withdraw(_) => "withdraw",
             Self::Empty { .. } => "empty",
             Self::Bury(_) => "bury",
             Self::Destroy(_) => "destroy",
@@ -125,6 +116,8 @@ impl Effect {
 pub struct MaterialOrder {
     /// Its number.
     pub generation: Generation,
+    /// The name in Kafka it is for.
+    pub username: UserName,
     /// Mechanism its keys are derived for.
     pub mechanism: Mechanism,
     /// PBKDF2 iterations.
@@ -161,24 +154,24 @@ pub enum Outcome {
     },
     /// The number is taken by material of other parameters, or destroyed (R8).
     MaterialUnusable(Generation),
-    /// The slots of a cluster.
-    Looked(ClusterName, Slots),
-    /// Access was granted on a cluster.
-    Granted(ClusterName),
-    /// The slot holds the credential on a cluster.
-    Upserted(ClusterName),
-    /// The credential logged in on every broker of a cluster.
-    LoggedIn(ClusterName),
+    /// The slots of an account.
+    Looked(Account, Slots),
+    /// Access was granted to an account.
+    Granted(Account),
+    /// The account holds the credential of a generation.
+    Upserted(Account, Generation),
+    /// The credential of a generation logged in on every broker of a cluster.
+    LoggedIn(ClusterName, Generation),
     /// The document was written, or is ours already.
     Document(Version),
     /// A delivery holds the credential.
     Delivered(DeliveryName, DeliveryRecord),
     /// A delivery is gone.
     Recalled(DeliveryName),
-    /// Access is gone from a cluster.
-    Withdrawn(ClusterName),
-    /// The slots of a cluster are empty.
-    Emptied(ClusterName),
+    /// Access is gone from an account.
+    Withdrawn(Account),
+    /// The slots of an account that were to be emptied are empty.
+    Emptied(Account),
     /// The document is a tombstone.
     Buried(Version),
     /// Material is destroyed.
@@ -192,30 +185,30 @@ pub struct Progress {
     pub material: Option<(Slot, Option<GivenSource>)>,
     /// Numbers that cannot be used.
     pub unusable: BTreeSet<Generation>,
-    /// Slots, by cluster, as the look of this pass found them.
-    pub looked: BTreeMap<ClusterName, Slots>,
-    /// Clusters where access was granted.
-    pub granted: BTreeSet<ClusterName>,
-    /// Clusters whose slot was filled.
-    pub upserted: BTreeSet<ClusterName>,
-    /// Clusters on which the credential logged in.
-    pub logged_in: BTreeSet<ClusterName>,
+    /// Slots, by account, as the look of this pass found them; forgotten when one is altered.
+    pub looked: BTreeMap<Account, Slots>,
+    /// Accounts to which access was granted.
+    pub granted: BTreeSet<Account>,
+    /// Clusters whose slot was filled, with the generation.
+    pub upserted: BTreeSet<(ClusterName, Generation)>,
+    /// Clusters on which a credential logged in, with its generation.
+    pub logged_in: BTreeSet<(ClusterName, Generation)>,
     /// The document as it is now.
     pub document: Option<Version>,
     /// Deliveries written.
     pub delivered: BTreeMap<DeliveryName, DeliveryRecord>,
     /// Deliveries removed.
     pub recalled: BTreeSet<DeliveryName>,
-    /// Clusters from which access was withdrawn.
-    pub withdrawn: BTreeSet<ClusterName>,
-    /// Clusters whose slots were emptied.
-    pub emptied: BTreeSet<ClusterName>,
+    /// Accounts from which access was withdrawn.
+    pub withdrawn: BTreeSet<Account>,
+    /// Accounts whose slots were emptied.
+    pub emptied: BTreeSet<Account>,
     /// The tombstone's version.
     pub buried: Option<Version>,
     /// Material destroyed.
     pub destroyed: BTreeSet<Generation>,
     /// Permits of this process, by slot.
-    pub own_permits: BTreeMap<Mechanism, PermitId>,
+    pub own_permits: BTreeMap<Place, PermitId>,
 }
 
 impl Progress {
@@ -224,15 +217,21 @@ impl Progress {
         match outcome {
             Outcome::Material { slot, source } => self.material = Some((slot, source)),
             Outcome::MaterialUnusable(generation) => drop(self.unusable.insert(generation)),
-            Outcome::Looked(cluster, slots) => drop(self.looked.insert(cluster, slots)),
-            Outcome::Granted(cluster) => drop(self.granted.insert(cluster)),
-            Outcome::Upserted(cluster) => drop(self.upserted.insert(cluster)),
-            Outcome::LoggedIn(cluster) => drop(self.logged_in.insert(cluster)),
+            Outcome::Looked(account, slots) => drop(self.looked.insert(account, slots)),
+            Outcome::Granted(account) => drop(self.granted.insert(account)),
+            Outcome::Upserted(account, generation) => {
+                self.looked.remove(&account);
+                self.upserted.insert((account.cluster, generation));
+            }
+            Outcome::LoggedIn(cluster, generation) => drop(self.logged_in.insert((cluster, generation))),
             Outcome::Document(version) => self.document = Some(version),
             Outcome::Delivered(name, record) => drop(self.delivered.insert(name, record)),
             Outcome::Recalled(name) => drop(self.recalled.insert(name)),
-            Outcome::Withdrawn(cluster) => drop(self.withdrawn.insert(cluster)),
-            Outcome::Emptied(cluster) => drop(self.emptied.insert(cluster)),
+            Outcome::Withdrawn(account) => drop(self.withdrawn.insert(account)),
+            Outcome::Emptied(account) => {
+                self.looked.remove(&account);
+                self.emptied.insert(account);
+            }
             Outcome::Buried(version) => self.buried = Some(version),
             Outcome::Destroyed(generation) => drop(self.destroyed.insert(generation)),
         }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{DeletionPolicy, Record, Version};
-use crate::names::{ClusterId, ClusterName, DeliveryName, Mechanism, Scope, SmallMap, UserName};
+use super::{DeletionPolicy, Record, RotationSpec, Version};
+use crate::names::{AclRule, ClusterId, ClusterName, DeliveryName, Generation, Mechanism, Scope, SmallMap, UserName};
 use crate::secret::{Iterations, PasswordLength, Salt};
 
 /// Something that was looked for: known, or unknown with the reason. Unknown is never taken for absent.
@@ -22,6 +23,14 @@ impl<T> Seen<T> {
         match self {
             Self::Known(value) => Some(value),
             Self::Unknown(_) => None,
+        }
+    }
+
+    /// Why it is not known.
+    pub fn unknown_because(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Known(_) => None,
+            Self::Unknown(why) => Some(why),
         }
     }
 
@@ -43,8 +52,25 @@ pub struct SlotSeen {
 /// The credentials that one cluster holds for one user name; empty when it has none.
 pub type Slots = SmallMap<Mechanism, SlotSeen>;
 
-/// What is left to do about a principal's ACLs and quotas on one cluster.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// A user name on one cluster: what slots, ACLs and quotas belong to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Account {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The name in Kafka.
+    pub username: UserName,
+}
+
+impl Account {
+    /// The account of a name on a cluster.
+    pub fn new(cluster: &ClusterName, username: &UserName) -> Self {
+        Self { cluster: cluster.clone(), username: username.clone() }
+    }
+}
+
+/// What is left to do about the ACLs and quotas of one account. For a name that the document asks for, the way to what it
+/// declares; for any other, the way to nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessFact {
     /// ACLs to create or quotas to set.
     pub grants: bool,
@@ -52,6 +78,19 @@ pub struct AccessFact {
     pub withdrawals: bool,
     /// Any ACL or quota exists there under this name.
     pub present: bool,
+    /// Some of them are nobody's the documents know of: `authorization` or `quotas` is absent.
+    pub unmanaged: bool,
+    /// Every ACL that is there; only told where a revocation is asked for or under way.
+    pub rules: Option<Arc<[AclRule]>>,
+}
+
+/// What one reachable cluster holds under one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountFacts {
+    /// Its credentials.
+    pub slots: Seen<Slots>,
+    /// Its ACLs and quotas.
+    pub access: Seen<AccessFact>,
 }
 
 /// What one reachable cluster holds of a user.
@@ -59,10 +98,11 @@ pub struct AccessFact {
 pub struct ClusterFacts {
     /// The cluster's own id.
     pub id: ClusterId,
-    /// Its credentials.
-    pub slots: Seen<Slots>,
-    /// Its ACLs and quotas.
-    pub access: Seen<AccessFact>,
+    /// By every name the user has, had, or is to have.
+    pub accounts: SmallMap<UserName, AccountFacts>,
+    /// After how long no connection can live on a credential that is gone, on any listener (K6); `None` where some listener
+    /// does not ask for a new login, or nobody could see.
+    pub reauthentication: Option<Duration>,
 }
 
 /// How one delivery stands.
@@ -88,6 +128,8 @@ pub enum DeliveryState {
         /// What to do about it.
         hint: Option<Arc<str>>,
     },
+    /// It carries a generation that no record knows: the store was restored from an older snapshot (R9).
+    Ahead(Generation),
     /// It cannot be seen from here, and why; left alone.
     Unknown(Arc<str>),
 }
@@ -99,9 +141,9 @@ pub struct Facts {
     pub clusters: BTreeMap<ClusterName, Seen<ClusterFacts>>,
     /// Version of the credential document; `None` when there is none.
     pub document: Seen<Option<Version>>,
-    /// What the document has to tell of how to connect, as [`super::Record::document_inputs`] notes it; `None` when nobody
+    /// What the document has to tell of how to connect: a digest for each cluster, in the user's order; `None` when nobody
     /// asks for one.
-    pub document_inputs: Option<Arc<str>>,
+    pub connections: Option<Vec<(ClusterName, Arc<str>)>>,
     /// Deliveries that the document declares or the record knows.
     pub deliveries: BTreeMap<DeliveryName, DeliveryState>,
     /// Version of the given password's source; `None` when there is none at that path.
@@ -119,6 +161,30 @@ impl Facts {
             None => Seen::unknown("no document declares this cluster"),
         }
     }
+
+    /// What the document has to tell of some clusters, as [`Record::document_inputs`] notes it.
+    pub fn document_inputs(&self, is_told: impl Fn(&ClusterName) -> bool) -> Option<Arc<str>> {
+        let told = self.connections.as_ref()?.iter().filter(|(name, _)| is_told(name));
+        Some(told.map(|(name, digest)| format!("{name}={digest}")).collect::<Vec<_>>().join(",").into())
+    }
+
+    /// The highest generation that a delivery carries beyond what the record knows.
+    pub fn newest_delivered(&self) -> Option<Generation> {
+        let ahead = self.deliveries.values().filter_map(|state| match state {
+            DeliveryState::Ahead(generation) => Some(*generation),
+            DeliveryState::InStep
+            | DeliveryState::Pending { .. }
+            | DeliveryState::Surplus
+            | DeliveryState::Refused { .. }
+            | DeliveryState::Unknown(_) => None,
+        });
+        ahead.max()
+    }
+
+    /// What is known of the ACLs and quotas of one account.
+    pub fn access(&self, account: &Account) -> Option<&AccessFact> {
+        self.clusters.get(&account.cluster)?.known()?.accounts.get(&account.username)?.access.known()
+    }
 }
 
 /// What the documents ask of one user.
@@ -132,6 +198,8 @@ pub struct Wanted {
     pub clusters: Vec<ClusterName>,
     /// Who authenticates it.
     pub authentication: WantedAuthentication,
+    /// How its credential rotates; `None` when neither the document nor its clusters' defaults say.
+    pub rotation: Option<RotationSpec>,
     /// Whether what exists in Kafka under this name may be taken over.
     pub adopt: bool,
     /// What pruning does once the document is gone.
@@ -159,19 +227,25 @@ pub enum WantedAuthentication {
 }
 
 impl Wanted {
-    /// The name in Kafka that everything done for the user is about: a name that the document changed on a live user stays
-    /// the record's until a rotation moves it.
-    pub fn username_now<'a>(&'a self, record: Option<&'a Record>) -> &'a UserName {
-        record.filter(|record| record.claims_username()).map_or(&self.username, |record| &record.username)
+    /// The names that are to have access in Kafka: the user's own, or the two of `dual-user`.
+    pub fn names(&self) -> &[UserName] {
+        match self.rotation.as_ref().and_then(|rotation| rotation.users.as_ref()) {
+            Some(users) => users,
+            None => std::slice::from_ref(&self.username),
+        }
+    }
+
+    /// Whether a record is of the same kind of authentication.
+    pub fn is_authenticated_as(&self, record: &Record) -> bool {
+        matches!(
+            (&self.authentication, record.authentication),
+            (WantedAuthentication::External, super::Authentication::External)
+                | (WantedAuthentication::Scram { .. }, super::Authentication::Scram)
+        )
     }
 
     /// Whether a record's credential was made for the same name and kind of authentication.
     pub fn continues(&self, record: &Record) -> bool {
-        let same_kind = matches!(
-            (&self.authentication, record.authentication),
-            (WantedAuthentication::External, super::Authentication::External)
-                | (WantedAuthentication::Scram { .. }, super::Authentication::Scram)
-        );
-        same_kind && self.username == record.username
+        self.is_authenticated_as(record) && self.username == record.username
     }
 }

@@ -10,18 +10,26 @@ mod machine;
 mod permit;
 mod phase;
 mod record;
+mod schedule;
+mod strategy;
 
+pub use crate::spec::{Confirm, RotationSpec, Strategy};
 pub use blocked::{Blocked, Change, Foreign, Waiting};
-pub use decision::{Decision, Drift, Maintenance, Provision, Transition, decide};
+pub use decision::{Ask, Decision, Drift, Maintenance, Provision, Reason, Recovery, Rotate, Transition, decide};
 pub use document::{Connection, CredentialDocument, LiveCredential, Version, Versioned};
 pub use effect::{Effect, MaterialOrder, Origin, Outcome, Progress, Step};
-pub use facts::{AccessFact, ClusterFacts, DeliveryState, Facts, Seen, SlotSeen, Slots, Wanted, WantedAuthentication};
-pub use machine::{Context, Subject, next};
-pub use permit::{Content, Permit, PermitId, Watch, fence_remaining, keep_live};
+pub use facts::{
+    AccessFact, Account, AccountFacts, ClusterFacts, DeliveryState, Facts, Seen, SlotSeen, Slots, Wanted,
+    WantedAuthentication,
+};
+pub use machine::{Context, PERMITS_MAX, Subject, next};
+pub use permit::{Content, Permit, PermitId, Place, Watch, fence_remaining, keep_live};
 pub use phase::Phase;
 pub use record::{
-    AdoptedSlot, Authentication, Deletion, DeletionPolicy, DeliveryRecord, GivenSource, RECORD_SCHEMA, Record, Slot,
+    AdoptedSlot, Authentication, Cut, Deletion, DeletionPolicy, DeliveryRecord, GivenSource, Owed, RECORD_SCHEMA,
+    Record, Revocation, Slot,
 };
+pub use schedule::{Retirement, due_at, retirement};
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Record;
-use crate::names::{BootInstant, Generation, Mechanism, Now};
+use crate::names::{BootInstant, Generation, Mechanism, Now, UserName};
 
 /// Longest life of a permit; half a fence where that is shorter, so that the fence always outlasts a permit.
 const PERMIT_MAX: Duration = Duration::from_secs(30);
@@ -35,6 +35,15 @@ impl<'de> serde::Deserialize<'de> for PermitId {
     }
 }
 
+/// A slot by its place in Kafka, whatever it holds: a user name and a mechanism.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The name in Kafka.
+    pub username: UserName,
+    /// The mechanism.
+    pub mechanism: Mechanism,
+}
+
 /// What a slot may be made to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,7 +60,9 @@ pub enum Content {
 pub struct Permit {
     /// Its id.
     pub id: PermitId,
-    /// The slot, by its mechanism.
+    /// The slot: the name in Kafka,
+    pub username: UserName,
+    /// and the mechanism.
     pub mechanism: Mechanism,
     /// What may be sent.
     pub content: Content,
@@ -105,16 +116,22 @@ impl Permit {
     }
 
     /// A fresh permit from now on.
-    pub fn new(id: PermitId, mechanism: Mechanism, content: Content, fence: Duration, now: Now) -> Self {
+    pub fn new(id: PermitId, place: &Place, content: Content, fence: Duration, now: Now) -> Self {
         let lasts = Self::lifetime(fence);
-        Self { id, mechanism, content, lasts_secs: lasts.as_secs(), until: now.wall + lasts }
+        let Place { username, mechanism } = place.clone();
+        Self { id, username, mechanism, content, lasts_secs: lasts.as_secs(), until: now.wall + lasts }
+    }
+
+    /// Whether it is about this slot.
+    pub fn is_about(&self, place: &Place) -> bool {
+        self.mechanism == place.mechanism && self.username == place.username
     }
 }
 
 /// How long `content` has to wait for permits of other content on the same slot; zero when it need not.
 pub fn fence_remaining(
     permits: &[Permit],
-    mechanism: Mechanism,
+    place: &Place,
     content: Content,
     watch: &Watch,
     fence: Duration,
@@ -122,7 +139,7 @@ pub fn fence_remaining(
 ) -> Duration {
     permits
         .iter()
-        .filter(|permit| permit.mechanism == mechanism && permit.content != content)
+        .filter(|permit| permit.is_about(place) && permit.content != content)
         .map(|permit| watch.remaining(permit, fence, now))
         .max()
         .unwrap_or(Duration::ZERO)
@@ -138,6 +155,10 @@ mod tests {
     use super::*;
 
     const FENCE: Duration = Duration::from_secs(60);
+
+    fn place(mechanism: Mechanism) -> Place {
+        Place { username: UserName::parse("payments").unwrap(), mechanism }
+    }
     const SHA_512: Mechanism = Mechanism::ScramSha512;
 
     fn at(seconds: u64) -> Now {
@@ -151,25 +172,26 @@ mod tests {
     fn the_same_content_never_waits_and_other_content_waits_permit_and_fence() {
         let mut watch = Watch::default();
         let first = Content::Generation(Generation(1));
-        let permit = Permit::new(PermitId(7), SHA_512, first, FENCE, at(0));
+        let permit = Permit::new(PermitId(7), &place(SHA_512), first, FENCE, at(0));
         watch.issue(&permit, at(0).boot);
         let permits = [permit];
-        let wait = |content, second| fence_remaining(&permits, SHA_512, content, &watch, FENCE, at(second));
+        let wait = |content, second| fence_remaining(&permits, &place(SHA_512), content, &watch, FENCE, at(second));
         assert_eq!(wait(first, 1), Duration::ZERO);
         assert_eq!(wait(Content::None, 10), Duration::from_secs(80));
         assert_eq!(wait(Content::None, 90), Duration::ZERO);
         assert_eq!(
-            fence_remaining(&permits, Mechanism::ScramSha256, Content::None, &watch, FENCE, at(1)),
+            fence_remaining(&permits, &place(Mechanism::ScramSha256), Content::None, &watch, FENCE, at(1)),
             Duration::ZERO
         );
     }
 
     #[test]
     fn a_process_that_has_not_watched_believes_only_a_wall_clock_an_hour_later() {
-        let permit = Permit::new(PermitId(7), SHA_512, Content::None, FENCE, at(0));
+        let permit = Permit::new(PermitId(7), &place(SHA_512), Content::None, FENCE, at(0));
         let unseen = Watch::default();
         let other = Content::Generation(Generation(2));
-        let wait = |second| fence_remaining(std::slice::from_ref(&permit), SHA_512, other, &unseen, FENCE, at(second));
+        let wait =
+            |second| fence_remaining(std::slice::from_ref(&permit), &place(SHA_512), other, &unseen, FENCE, at(second));
         assert_eq!(wait(3600), Duration::from_secs(90));
         assert_eq!(wait(3630), Duration::ZERO);
     }
@@ -177,7 +199,7 @@ mod tests {
     #[test]
     fn permits_leave_the_list_when_their_fence_has_passed() {
         let mut watch = Watch::default();
-        let permit = Permit::new(PermitId(1), SHA_512, Content::None, FENCE, at(0));
+        let permit = Permit::new(PermitId(1), &place(SHA_512), Content::None, FENCE, at(0));
         watch.issue(&permit, at(0).boot);
         assert_eq!(keep_live(std::slice::from_ref(&permit), &watch, FENCE, at(89)).len(), 1);
         assert_eq!(keep_live(&[permit], &watch, FENCE, at(90)).len(), 0);

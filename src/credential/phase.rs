@@ -43,17 +43,18 @@ impl Phase {
 
     /// Whether a record in this phase may be followed by one in `next`. Staying is always allowed.
     ///
-    /// Phases without an effect of their own may be passed without a record write, so PREPARED may go straight to IDLE:
-    /// a first provisioning has nothing that a reader of VERIFIED or PUBLISHED would need to know.
+    /// Phases without an effect of their own may be passed without a record write, so PREPARED may go straight to IDLE, or to
+    /// PUBLISHED: a first provisioning, and one in place, is never aborted, so VERIFIED has nothing to forbid. PUBLISHED may
+    /// go straight to IDLE where nothing old is left, and IDLE to PUBLISHED where an unknown credential was adopted.
     pub fn may_become(self, next: Self) -> bool {
         use Phase::*;
         self == next
             || match self {
-                Idle => matches!(next, Prepared | Revoking | Deleting),
-                Prepared => matches!(next, Verified | Idle | Aborting | Revoking | Deleting),
+                Idle => matches!(next, Prepared | Published | Revoking | Deleting),
+                Prepared => matches!(next, Verified | Published | Idle | Aborting | Revoking | Deleting),
                 Verified => matches!(next, Published | Confirmed | Retiring | Revoking | Deleting),
-                Published => matches!(next, Confirmed | Retiring | Revoking | Deleting),
-                Confirmed => matches!(next, Retiring | Revoking | Deleting),
+                Published => matches!(next, Confirmed | Retiring | Idle | Revoking | Deleting),
+                Confirmed => matches!(next, Retiring | Idle | Revoking | Deleting),
                 Retiring => matches!(next, Idle | Revoking | Deleting),
                 Aborting => matches!(next, Idle | Revoking | Deleting),
                 Revoking => matches!(next, Idle | Prepared | Deleting),

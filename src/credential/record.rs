@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Permit, Phase, Version};
+use super::{Permit, Phase, Place, Version};
 use crate::names::{
-    ClusterId, ClusterName, DeliveryName, Generation, Mechanism, NamespacedName, RotationId, Scope, SmallMap, UserName,
+    AclRule, ClusterId, ClusterName, DeliveryName, Generation, Mechanism, NamespacedName, RotationId, Scope, SmallMap,
+    UserName,
 };
 use crate::secret::Salt;
 pub use crate::spec::DeletionPolicy;
@@ -24,12 +25,19 @@ pub struct Record {
     pub user: NamespacedName,
     /// The set of documents that may change or prune it.
     pub scope: Scope,
-    /// The name in Kafka.
+    /// The name in Kafka, as the document last gave it.
     pub username: UserName,
+    /// Further names the user has, or had, in Kafka and that may have access there: the two of `dual-user`, and a name that
+    /// was changed (I8).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub further_names: BTreeSet<UserName>,
     /// Who authenticates the user.
     pub authentication: Authentication,
     /// Where the user lives, with the id each cluster had when it was claimed.
     pub clusters: SmallMap<ClusterName, ClusterId>,
+    /// Clusters that are no longer the user's and may still hold something of it (R12).
+    #[serde(default, skip_serializing_if = "SmallMap::is_empty")]
+    pub owed: SmallMap<ClusterName, Owed>,
     /// Where the machine stands.
     pub phase: Phase,
     /// The newest published generation; 0 before the first.
@@ -41,10 +49,22 @@ pub struct Record {
     pub active: Option<Slot>,
     /// The slot that is being filled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pending: Option<Slot>,
+    pub pending: Option<Box<Slot>>,
+    /// Where the given password of `pending` was read; `None` for a generated one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_source: Option<Box<GivenSource>>,
     /// The slot that was published before and is still valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<Slot>,
+    pub previous: Option<Box<Slot>>,
+    /// Since when an old credential is valid beside the active one, UTC: `overlap` counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap_from: Option<Timestamp>,
+    /// When it was said that all consumers of the active credential have moved, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<Timestamp>,
+    /// Set in REVOKING.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Box<Revocation>>,
     /// Unknown credentials that were found and adopted: named, so that they are not taken for strangers (R6), until retired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adopted: Vec<AdoptedSlot>,
@@ -93,6 +113,8 @@ pub enum Authentication {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Slot {
+    /// The name in Kafka.
+    pub username: UserName,
     /// The generation it holds.
     pub generation: Generation,
     /// The rotation that made that generation (R9).
@@ -111,6 +133,8 @@ pub struct Slot {
 pub struct AdoptedSlot {
     /// Where it was found.
     pub cluster: ClusterName,
+    /// Under which name.
+    pub username: UserName,
     /// In which slot.
     pub mechanism: Mechanism,
     /// Its salt; `None` where no listener could tell it.
@@ -165,10 +189,140 @@ pub struct Deletion {
     pub kept: Option<Generation>,
 }
 
+/// What a cluster that is no longer the user's may still hold of it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Owed {
+    /// The cluster's own id; another cluster under the same name owes nothing.
+    pub id: ClusterId,
+    /// The credentials it may hold.
+    pub slots: Vec<Slot>,
+}
+
+/// A revocation under way (rotation.md D2): what is revoked, and how far each cluster has come.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Revocation {
+    /// When it was asked for, UTC.
+    pub at: Timestamp,
+    /// The credentials that are revoked: named, and never asserted again (R5).
+    pub slots: Vec<Slot>,
+    /// The clusters on which the user had them.
+    pub cuts: SmallMap<ClusterName, Cut>,
+    /// When a person said that the brokers were restarted, so that no connection of before can exist, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted_at: Option<Timestamp>,
+}
+
+/// How far a revocation has come on one cluster.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Cut {
+    /// The ACLs that were there, written down before they are taken away; `None` before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<BTreeMap<UserName, std::sync::Arc<[AclRule]>>>,
+    /// When access and credentials were gone, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<Timestamp>,
+    /// Whether access was given back to the names that were revoked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given_back: bool,
+}
+
+impl Slot {
+    /// The place it takes in Kafka.
+    pub fn place(&self) -> Place {
+        Place { username: self.username.clone(), mechanism: self.mechanism }
+    }
+
+    /// Whether it takes the same place as another.
+    pub fn shares_place(&self, other: &Self) -> bool {
+        self.mechanism == other.mechanism && self.username == other.username
+    }
+}
+
+impl AdoptedSlot {
+    /// The place it takes in Kafka.
+    pub fn place(&self) -> Place {
+        Place { username: self.username.clone(), mechanism: self.mechanism }
+    }
+}
+
 impl Record {
-    /// Every slot whose credential the record names as ours.
+    /// A record in IDLE that names nothing but the user.
+    pub fn blank(user: NamespacedName, scope: Scope, username: UserName, authentication: Authentication) -> Self {
+        Self {
+            schema: RECORD_SCHEMA,
+            user,
+            scope,
+            username,
+            further_names: BTreeSet::new(),
+            authentication,
+            clusters: SmallMap::new(),
+            owed: SmallMap::new(),
+            phase: Phase::Idle,
+            generation: Generation::NONE,
+            allotted: Generation::NONE,
+            active: None,
+            pending: None,
+            pending_source: None,
+            previous: None,
+            overlap_from: None,
+            confirmed_at: None,
+            revocation: None,
+            adopted: Vec::new(),
+            permits: Vec::new(),
+            destroy: BTreeSet::new(),
+            exclusive: true,
+            source: None,
+            document: None,
+            document_inputs: None,
+            deliveries: BTreeMap::new(),
+            deletion_policy: DeletionPolicy::Delete,
+            deletion: None,
+            published_at: None,
+        }
+    }
+
+    /// Every slot whose credential the record names as ours, on the clusters of the user.
     pub fn slots(&self) -> impl Iterator<Item = &Slot> {
-        [&self.active, &self.pending, &self.previous].into_iter().flatten()
+        let live = [self.active.as_ref(), self.pending.as_deref(), self.previous.as_deref()];
+        let revoked = self.revocation.iter().flat_map(|revocation| &revocation.slots);
+        live.into_iter().flatten().chain(revoked)
+    }
+
+    /// The slots that are named on one cluster, what it is owed included.
+    pub fn slots_on<'a>(&'a self, cluster: &ClusterName) -> impl Iterator<Item = &'a Slot> + use<'a> {
+        self.slots().chain(self.owed.get(cluster).into_iter().flat_map(|owed| &owed.slots))
+    }
+
+    /// Every name the user has in Kafka as far as the record knows, sorted.
+    pub fn names(&self) -> BTreeSet<&UserName> {
+        let owed = self.owed.values().flat_map(|owed| &owed.slots);
+        let of_slots = self.slots().chain(owed).map(|slot| &slot.username);
+        std::iter::once(&self.username).chain(&self.further_names).chain(of_slots).collect()
+    }
+
+    /// Clusters that the user has come to and that the document does not tell applications of yet.
+    pub fn joining(&self) -> impl Iterator<Item = &ClusterName> {
+        let told = self.document_inputs.as_deref();
+        let is_told = move |name: &ClusterName| {
+            told.is_none_or(|told| {
+                told.split(',').any(|item| item.split_once('=').map(|(told, _)| told) == Some(name.as_str()))
+            })
+        };
+        self.clusters.keys().filter(move |name| !is_told(name))
+    }
+
+    /// Every place that holds, or may hold, a credential that the record names.
+    pub fn places(&self) -> BTreeSet<Place> {
+        self.slots().map(Slot::place).chain(self.adopted.iter().map(AdoptedSlot::place)).collect()
+    }
+
+    /// The places of what has to go before a rotation is over: the previous credential, and adopted ones.
+    pub fn old_places(&self) -> BTreeSet<Place> {
+        let old = self.previous.iter().map(|slot| slot.place()).chain(self.adopted.iter().map(AdoptedSlot::place));
+        old.filter(|place| self.active.as_ref().is_none_or(|active| active.place() != *place)).collect()
     }
 
     /// The highest generation the record knows of, published or not.
@@ -179,5 +333,19 @@ impl Record {
     /// Whether the record still claims its user name in Kafka; a tombstone does not.
     pub fn claims_username(&self) -> bool {
         self.phase != Phase::Deleted
+    }
+
+    /// Whether no credential was ever published: the rotation under way is one from nothing.
+    pub fn is_first(&self) -> bool {
+        self.published_at.is_none()
+    }
+
+    /// Whether the pending credential takes the place of the active one: `in-place`, where the newest published credential
+    /// does not work between the two effects (rotation.md D2).
+    pub fn overwrites(&self) -> bool {
+        match (&self.active, &self.pending) {
+            (Some(active), Some(pending)) => !self.is_first() && active.shares_place(pending),
+            (None, _) | (_, None) => false,
+        }
     }
 }

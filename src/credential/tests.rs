@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::names::{
     BootInstant, ClusterId, ClusterName, DeliveryName, Generation, Mechanism, NamespacedName, Now, RotationId, Scope,
-    UserName,
+    SmallMap, UserName,
 };
 use crate::secret::{Iterations, PasswordLength, Salt};
 
@@ -55,10 +55,18 @@ fn cluster() -> ClusterName {
     ClusterName::parse("prod").unwrap()
 }
 
+fn username() -> UserName {
+    UserName::parse("payments").unwrap()
+}
+
+fn account() -> Account {
+    Account::new(&cluster(), &username())
+}
+
 fn wanted() -> Wanted {
     Wanted {
         scope: Scope::default(),
-        username: UserName::parse("payments").unwrap(),
+        username: username(),
         clusters: vec![cluster()],
         authentication: WantedAuthentication::Scram {
             mechanisms: vec![SHA_512, SHA_256],
@@ -66,6 +74,7 @@ fn wanted() -> Wanted {
             length: PasswordLength::default(),
             given: None,
         },
+        rotation: None,
         adopt: false,
         deletion_policy: DeletionPolicy::Delete,
         moved_from: None,
@@ -74,6 +83,7 @@ fn wanted() -> Wanted {
 
 fn slot_of(generation: Generation, mechanism: Mechanism) -> Slot {
     Slot {
+        username: username(),
         generation,
         rotation_id: RotationId::parse(format!("r{generation}")).unwrap(),
         mechanism,
@@ -92,7 +102,7 @@ impl World {
             passwords_drawn: 0,
             document: None,
             delivered: false,
-            connection: "prod=here",
+            connection: "here",
             seconds: 1_000_000,
             watch: Watch::default(),
             permit_ids: 0,
@@ -108,12 +118,17 @@ impl World {
 
     fn facts(&self, wanted: Option<&Wanted>) -> Facts {
         let present = self.access_granted;
-        let access =
-            AccessFact { grants: wanted.is_some() && !present, withdrawals: wanted.is_none() && present, present };
+        let access = AccessFact {
+            grants: wanted.is_some() && !present,
+            withdrawals: wanted.is_none() && present,
+            present,
+            ..AccessFact::default()
+        };
+        let seen = AccountFacts { slots: Seen::Known(self.slots.clone()), access: Seen::Known(access) };
         let seen = ClusterFacts {
             id: ClusterId::parse("id").unwrap(),
-            slots: Seen::Known(self.slots.clone()),
-            access: Seen::Known(access),
+            accounts: SmallMap::from([(username(), seen)]),
+            reauthentication: None,
         };
         let delivery = match (wanted, self.delivered) {
             (Some(_), true) => DeliveryState::InStep,
@@ -123,7 +138,7 @@ impl World {
         Facts {
             clusters: BTreeMap::from([(cluster(), Seen::Known(seen))]),
             document: Seen::Known(self.document.map(|(generation, password)| version(generation, password))),
-            document_inputs: wanted.map(|_| self.connection.into()),
+            connections: wanted.map(|_| vec![(cluster(), self.connection.into())]),
             deliveries: BTreeMap::from([(DeliveryName::parse("file").unwrap(), delivery)]),
             source: Seen::Known(None),
             claimed_by: None,
@@ -137,7 +152,7 @@ impl World {
             self.watch.see(record, self.now().boot);
         }
         let facts = self.facts(wanted);
-        let decision = decide(self.record.as_ref(), wanted, &facts, self.now().wall);
+        let decision = decide(self.record.as_ref(), wanted, &facts, None, self.now().wall);
         if !decision.blocked.is_empty() {
             return End::Blocked;
         }
@@ -145,13 +160,13 @@ impl World {
         for transition in decision.transitions {
             let mut progress = Progress::default();
             loop {
-                self.permit_ids += 2;
+                self.permit_ids += PERMITS_MAX as u64;
                 let context = Context {
                     now: self.now(),
                     watch: &self.watch,
                     fence: FENCE,
                     undo_for: Duration::from_secs(7 * 86_400),
-                    permit_ids: [PermitId(self.permit_ids), PermitId(self.permit_ids + 1)],
+                    permit_ids: std::array::from_fn(|index| PermitId(self.permit_ids + index as u64)),
                 };
                 let user: NamespacedName = "payments/payments".parse().unwrap();
                 let subject =
@@ -204,11 +219,11 @@ impl World {
                 });
             }
             Effect::Record(record) => self.write(*record, progress),
-            Effect::Look { .. } => progress.advance(Outcome::Looked(cluster(), self.slots.clone())),
-            Effect::Grant { .. } => {
+            Effect::Look(_) => progress.advance(Outcome::Looked(account(), self.slots.clone())),
+            Effect::Grant(_) => {
                 assert!(self.record.is_some(), "I8: nothing is made in Kafka that no record names");
                 self.access_granted = true;
-                progress.advance(Outcome::Granted(cluster()));
+                progress.advance(Outcome::Granted(account()));
             }
             Effect::Upsert { slot, permit, .. } => {
                 let record = self.record.as_ref().unwrap();
@@ -216,11 +231,11 @@ impl World {
                 assert!(record.permits.iter().any(|held| held.id == permit && held.mechanism == slot.mechanism), "R1");
                 let seen = SlotSeen { iterations: slot.iterations, salt: Some(slot.salt.clone()) };
                 self.slots.insert(slot.mechanism, seen);
-                progress.advance(Outcome::Upserted(cluster()));
+                progress.advance(Outcome::Upserted(account(), slot.generation));
             }
             Effect::Login { slot, .. } => {
                 assert_eq!(self.slots[&slot.mechanism].salt.as_ref(), Some(&slot.salt));
-                progress.advance(Outcome::LoggedIn(cluster()));
+                progress.advance(Outcome::LoggedIn(cluster(), slot.generation));
             }
             Effect::Document(slot) => {
                 assert!(self.document.is_none_or(|(generation, _)| generation <= slot.generation), "I7");
@@ -236,16 +251,17 @@ impl World {
                 self.delivered = false;
                 names.into_iter().for_each(|name| progress.advance(Outcome::Recalled(name)));
             }
-            Effect::Withdraw { .. } => {
+            Effect::Withdraw(_) => {
                 self.access_granted = false;
-                progress.advance(Outcome::Withdrawn(cluster()));
+                progress.advance(Outcome::Withdrawn(account()));
             }
             Effect::Empty { slots, permits } => {
-                for mechanism in &slots[&cluster()] {
-                    assert!(permits.contains_key(mechanism), "R1");
+                for mechanism in &slots[&account()] {
+                    let place = Place { username: username(), mechanism: *mechanism };
+                    assert!(permits.contains_key(&place), "R1");
                     self.slots.remove(mechanism);
                 }
-                progress.advance(Outcome::Emptied(cluster()));
+                progress.advance(Outcome::Emptied(account()));
             }
             Effect::Bury(generation) => {
                 self.document = Some((generation, 0));
@@ -272,7 +288,8 @@ impl World {
         for permit in record.permits.iter().filter(|permit| !known.contains(permit)) {
             let boot = self.now().boot;
             self.watch.issue(permit, boot);
-            progress.own_permits.insert(permit.mechanism, permit.id);
+            let place = Place { username: permit.username.clone(), mechanism: permit.mechanism };
+            progress.own_permits.insert(place, permit.id);
         }
         self.record = Some(record);
         self.record_writes += 1;
@@ -463,7 +480,7 @@ fn drift_is_healed_with_the_same_generation_and_no_second_password() {
 #[test]
 fn the_document_is_written_again_when_the_cluster_moves_and_not_again_after_that() {
     let mut world = provisioned();
-    world.connection = "prod=there";
+    world.connection = "there";
     assert_eq!(world.run(Some(&wanted()), None), End::Settled);
     assert_eq!(world.effects, ["document", "record-idle"]);
     world.effects.clear();
@@ -472,7 +489,7 @@ fn the_document_is_written_again_when_the_cluster_moves_and_not_again_after_that
 }
 
 #[test]
-fn changes_that_need_a_rotation_are_blocked_and_named() {
+fn changes_that_need_a_rotation_are_blocked_where_no_strategy_is_stated() {
     let mut world = provisioned();
     let mut changed = wanted();
     changed.authentication = WantedAuthentication::Scram {
@@ -482,9 +499,8 @@ fn changes_that_need_a_rotation_are_blocked_and_named() {
         given: None,
     };
     let facts = world.facts(Some(&changed));
-    let decision = decide(world.record.as_ref(), Some(&changed), &facts, world.now().wall);
-    let expected = [Change::Mechanism(SHA_512), Change::Iterations { from: 4096, to: 8192 }];
-    assert_eq!(decision.blocked, expected.map(Blocked::NeedsRotation));
+    let decision = decide(world.record.as_ref(), Some(&changed), &facts, None, world.now().wall);
+    assert_eq!(decision.blocked, [Blocked::NoStrategy(Some(Change::Mechanism(SHA_512)))]);
     assert!(decision.transitions.is_empty());
     assert_eq!(world.run(Some(&changed), None), End::Blocked);
 }
@@ -494,7 +510,7 @@ fn what_cannot_be_seen_is_never_taken_for_absent() {
     let world = provisioned();
     let mut facts = world.facts(Some(&wanted()));
     facts.clusters.insert(cluster(), Seen::unknown("broker 3 unreachable"));
-    let decision = decide(world.record.as_ref(), Some(&wanted()), &facts, world.now().wall);
+    let decision = decide(world.record.as_ref(), Some(&wanted()), &facts, None, world.now().wall);
     assert!(decision.transitions.is_empty(), "{decision:?}");
     assert_eq!(decision.waiting.len(), 1);
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use super::connect::Links;
 use super::run::{Failure, Job, Performed};
 use super::store_effects::{live_credential, load_material};
-use crate::credential::{DeliveryRecord, DeliveryState, Effect, Outcome, Record, Seen, Slot};
-use crate::deliver::{Deliveries, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal};
+use crate::credential::{DeliveryRecord, DeliveryState, Effect, Outcome, Phase, Record, Seen, Slot, Wanted};
+use crate::deliver::{
+    Deliveries, DeliveryError, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal,
+};
 use crate::diagnostic::{Chain, Disposition};
 use crate::machine::run_blocking;
-use crate::names::{DeliveryName, NamespacedName};
+use crate::names::{DeliveryName, NamespacedName, UserName};
 use crate::state::{Desired, DesiredDelivery, Observed};
 
 /// Looks at every delivery that is declared or recorded; reads no secret.
@@ -26,7 +28,7 @@ pub(super) async fn observe(
     for (user, wanted) in &desired.users {
         let record = record_of(user);
         for (name, delivery) in &wanted.deliveries {
-            match request(links, desired, user, name, delivery, wanted.wanted.username_now(record), record) {
+            match request(links, desired, user, name, delivery, published_name(&wanted.wanted, record), record) {
                 Ok(request) => requests.push(request),
                 Err(why) => {
                     states.entry(user.clone()).or_default().insert(name.clone(), DeliveryState::Unknown(why.into()));
@@ -76,6 +78,7 @@ fn state_of(fact: DeliveryFact, kind: &'static str, target: &Target) -> Delivery
         DeliveryFact::Missing | DeliveryFact::Touched | DeliveryFact::Outdated => {
             DeliveryState::Pending { why, kind, target: target.text().into() }
         }
+        DeliveryFact::Blocked(DeliveryError::Newer { found, .. }) => DeliveryState::Ahead(found),
         DeliveryFact::Blocked(error) => DeliveryState::Refused { why, hint: error.hint().map(Into::into) },
         DeliveryFact::OtherMachine { .. } | DeliveryFact::Unknown(_) => DeliveryState::Unknown(why),
     }
@@ -87,7 +90,7 @@ fn request(
     user: &NamespacedName,
     name: &DeliveryName,
     delivery: &DesiredDelivery,
-    username: &crate::names::UserName,
+    username: &UserName,
     record: Option<&Record>,
 ) -> Result<DeliveryRequest, String> {
     let Some(cluster) = desired.clusters.get(&delivery.cluster) else {
@@ -107,10 +110,27 @@ fn request(
     })
 }
 
-/// The slot of the newest credential that may be found published. A first provisioning that was interrupted may have
-/// delivered its own already; what a user that comes back calls active is from before its deletion.
+/// The slot of the newest credential that may be found published. One that is being published for the first time may have
+/// been delivered already; what a user that comes back calls active is from before its deletion.
 fn newest_published(record: &Record) -> Option<&Slot> {
-    if record.published_at.is_some() { record.active.as_ref() } else { record.pending.as_ref() }
+    let may_be_out = match record.phase {
+        Phase::Verified | Phase::Revoking => true,
+        Phase::Prepared => record.is_first() || record.overwrites(),
+        Phase::Idle
+        | Phase::Published
+        | Phase::Confirmed
+        | Phase::Retiring
+        | Phase::Aborting
+        | Phase::Deleting
+        | Phase::Deleted => false,
+    };
+    record.pending.as_deref().filter(|_| may_be_out).or(record.active.as_ref())
+}
+
+/// The name in Kafka that a delivery carries now.
+fn published_name<'a>(wanted: &'a Wanted, record: Option<&'a Record>) -> &'a UserName {
+    let slot = record.filter(|record| record.claims_username()).and_then(newest_published);
+    slot.map_or(&wanted.names()[0], |slot| &slot.username)
 }
 
 const DELIVER: &str = "deliver";
@@ -118,22 +138,25 @@ const DELIVER: &str = "deliver";
 /// Writes deliveries (R4).
 pub(super) async fn deliver<'a>(links: &'a Links, desired: &'a Desired, jobs: Vec<Job<'a>>) -> Vec<Performed> {
     let mut performed = jobs.iter().map(|_| Performed::default()).collect::<Vec<_>>();
-    let generations = jobs.iter().map(|job| match &job.effect {
-        Effect::Deliver { slot, .. } => slot.generation,
+    let slots = jobs.iter().map(|job| match &job.effect {
+        Effect::Deliver { slot, .. } => slot,
         _ => unreachable!("grouped by kind"),
     });
-    let material = load_material(links, DELIVER, &jobs, &generations.collect::<Vec<_>>()).await;
+    let slots = slots.collect::<Vec<_>>();
+    let generations = slots.iter().map(|slot| slot.generation).collect::<Vec<_>>();
+    let material = load_material(links, DELIVER, &jobs, &generations).await;
     let mut owners = Vec::new();
     let mut shipments = Vec::new();
     for (position, (job, material)) in jobs.iter().zip(material).enumerate() {
         let Effect::Deliver { names, .. } = &job.effect else { unreachable!("grouped by kind") };
-        let credential = material.and_then(|material| live_credential(job.run, desired, &material)).map(Arc::new);
+        let slot = slots[position];
+        let credential = material.map(|material| Arc::new(live_credential(job.run, desired, slot, &material)));
         let record = job.run.record.as_ref().map(|record| &record.value);
         for name in names {
             let built = credential.clone().and_then(|credential| {
                 let delivery = job.run.plan.deliveries.get(name).ok_or("it is not declared any more".to_owned());
                 let request = delivery.and_then(|delivery| {
-                    request(links, desired, &job.run.user, name, delivery, job.run.username(), record)
+                    request(links, desired, &job.run.user, name, delivery, &slot.username, record)
                 });
                 let request = request.map_err(|why| Failure::new(DELIVER, why, Disposition::Stall))?;
                 Ok(Shipment { request, credential })
@@ -156,10 +179,7 @@ pub(super) async fn deliver<'a>(links: &'a Links, desired: &'a Desired, jobs: Ve
 }
 
 /// Ships everything; what a delivery was written to before, under another path, is withdrawn once the new one is there.
-fn ship(
-    deliveries: &Deliveries,
-    shipments: &[Shipment],
-) -> Vec<(usize, Result<DeliveryRecord, crate::deliver::DeliveryError>)> {
+fn ship(deliveries: &Deliveries, shipments: &[Shipment]) -> Vec<(usize, Result<DeliveryRecord, DeliveryError>)> {
     let mut shipped = Vec::with_capacity(shipments.len());
     for (kind, positions) in group(shipments, |shipment| deliveries.of_target(&shipment.request.target).kind()) {
         let Some(delivery) = deliveries.of_kind(kind) else { continue };
@@ -180,12 +200,7 @@ fn ship(
     shipped
 }
 
-fn note(
-    performed: &mut Performed,
-    effect: &'static str,
-    name: &DeliveryName,
-    result: Result<Outcome, crate::deliver::DeliveryError>,
-) {
+fn note(performed: &mut Performed, effect: &'static str, name: &DeliveryName, result: Result<Outcome, DeliveryError>) {
     match result {
         Ok(outcome) => performed.outcomes.push(outcome),
         Err(error) => {

@@ -7,12 +7,12 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::connect::{ClusterLink, Links};
 use super::look::look_at_slots;
-use super::run::{Failure, Job, Performed, by_cluster, link_of};
+use super::run::{Failure, Job, Performed, by_account, by_cluster, link_of};
 use super::store_effects::load_material;
-use crate::credential::{Content, Effect, Outcome, PermitId, Seen};
+use crate::credential::{Account, Content, Effect, Outcome, PermitId, Place, Seen};
 use crate::diagnostic::Disposition;
 use crate::kafka::{self, AclDeletion, AclScope, QuotaChange, ScramAlteration, ScramChange, Unsent};
-use crate::names::{AclRule, BootInstant, ClusterName, Mechanism, Permission, Principal, UserName};
+use crate::names::{AclRule, BootInstant, ClusterName, Mechanism, Permission, Principal};
 use crate::state::AccessChange;
 
 /// The blank results of a group, to be filled cluster by cluster.
@@ -40,26 +40,26 @@ fn fail(performed: &mut Performed, failure: Failure) {
 
 const LOOK: &str = "look";
 
-/// Looks at all slots of all users (R6).
+/// Looks at all slots of all accounts (R6).
 pub(super) async fn look<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Performed> {
     let mut performed = blank(&jobs);
-    let grouped = by_cluster(&jobs, |effect| match effect {
-        Effect::Look { clusters } => clusters.iter().collect(),
+    let grouped = by_account(&jobs, |effect| match effect {
+        Effect::Look(accounts) => accounts.iter().collect(),
         _ => unreachable!("grouped by kind"),
     });
-    for (cluster, positions) in grouped {
+    for (cluster, accounts) in grouped {
         let link = match link_of(links, LOOK, cluster) {
             Ok(link) => link,
             Err(failure) => {
-                positions.into_iter().for_each(|position| fail(&mut performed[position], failure.clone()));
+                accounts.into_iter().for_each(|(position, _)| fail(&mut performed[position], failure.clone()));
                 continue;
             }
         };
-        let users = positions.iter().map(|&position| jobs[position].run.username().clone()).collect::<Vec<_>>();
+        let users = accounts.iter().map(|(_, account)| account.username.clone()).collect::<Vec<_>>();
         let mut seen = look_at_slots(link, &users).await;
-        for (position, user) in positions.into_iter().zip(users) {
-            match seen.remove(&user) {
-                Some(Seen::Known(slots)) => performed[position].outcomes.push(Outcome::Looked(cluster.clone(), slots)),
+        for (position, account) in accounts {
+            match seen.remove(&account.username) {
+                Some(Seen::Known(slots)) => performed[position].outcomes.push(Outcome::Looked(account.clone(), slots)),
                 Some(Seen::Unknown(why)) => {
                     fail(&mut performed[position], Failure::new(LOOK, format!("{cluster}: {why}"), Disposition::Wait));
                 }
@@ -77,7 +77,7 @@ pub(super) async fn look<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfor
 struct AccessBatch<'a> {
     cluster: &'a ClusterName,
     link: &'a ClusterLink,
-    changes: Vec<(usize, &'a UserName, &'a AccessChange)>,
+    changes: Vec<(usize, &'a Account, &'a AccessChange)>,
 }
 
 /// Splits a group about access by cluster; users whose cluster cannot be asked fail here.
@@ -87,22 +87,21 @@ fn access_batches<'a>(
     jobs: &'a [Job<'a>],
     performed: &mut [Performed],
 ) -> Vec<AccessBatch<'a>> {
-    let grouped = by_cluster(jobs, |effect| match effect {
-        Effect::Grant { clusters } | Effect::Withdraw { clusters } => clusters.iter().collect(),
+    let grouped = by_account(jobs, |effect| match effect {
+        Effect::Grant(accounts) | Effect::Withdraw(accounts) => accounts.iter().collect(),
         _ => unreachable!("grouped by kind"),
     });
     let mut batches = Vec::new();
-    for (cluster, positions) in grouped {
+    for (cluster, accounts) in grouped {
         match link_of(links, effect, cluster) {
             Ok(link) => {
-                let changes = positions.into_iter().filter_map(|position| {
-                    let run = jobs[position].run;
-                    Some((position, run.username(), run.plan.access.get(cluster)?))
+                let changes = accounts.into_iter().filter_map(|(position, account)| {
+                    Some((position, account, jobs[position].run.plan.access.get(account)?))
                 });
                 batches.push(AccessBatch { cluster, link, changes: changes.collect() });
             }
             Err(failure) => {
-                positions.into_iter().for_each(|position| fail(&mut performed[position], failure.clone()));
+                accounts.into_iter().for_each(|(position, _)| fail(&mut performed[position], failure.clone()));
             }
         }
     }
@@ -119,14 +118,14 @@ pub(super) async fn grant<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfo
         for permission in [Permission::Deny, Permission::Allow] {
             let mut owners = Vec::new();
             let mut acls: Vec<(Principal, AclRule)> = Vec::new();
-            for (position, user, change) in &changes {
+            for (position, account, change) in &changes {
                 // A permission that belongs to a denial that failed is not given.
                 if performed[*position].failure.is_some() {
                     continue;
                 }
                 for rule in change.create.iter().filter(|rule| rule.permission == permission) {
                     owners.push(*position);
-                    acls.push((Principal::of_user(user), rule.clone()));
+                    acls.push((Principal::of_user(&account.username), rule.clone()));
                 }
             }
             for (position, outcome) in owners.into_iter().zip(link.admin.create_acls(acls).await) {
@@ -137,9 +136,9 @@ pub(super) async fn grant<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfo
         }
         let quotas = changes.iter().filter(|(_, _, change)| change.quotas.is_some_and(|quotas| quotas.sets()));
         change_quotas(GRANT, cluster, link, quotas.copied().collect(), &mut performed).await;
-        for (position, ..) in changes {
+        for (position, account, _) in changes {
             if performed[position].failure.is_none() {
-                performed[position].outcomes.push(Outcome::Granted(cluster.clone()));
+                performed[position].outcomes.push(Outcome::Granted(account.clone()));
             }
         }
     }
@@ -150,12 +149,12 @@ async fn change_quotas(
     effect: &'static str,
     cluster: &ClusterName,
     link: &ClusterLink,
-    changes: Vec<(usize, &UserName, &AccessChange)>,
+    changes: Vec<(usize, &Account, &AccessChange)>,
     performed: &mut [Performed],
 ) {
-    let requests = changes.iter().filter_map(|(_, user, change)| {
+    let requests = changes.iter().filter_map(|(_, account, change)| {
         let quotas = change.quotas?;
-        Some(((*user).clone(), QuotaChange::between(&quotas.from, &quotas.to)))
+        Some((account.username.clone(), QuotaChange::between(&quotas.from, &quotas.to)))
     });
     let outcomes = link.admin.alter_user_quotas(requests.collect()).await;
     for ((position, ..), outcome) in changes.iter().zip(outcomes) {
@@ -173,8 +172,9 @@ pub(super) async fn withdraw<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Pe
     for batch in access_batches(links, WITHDRAW, &jobs, &mut performed) {
         let AccessBatch { cluster, link, changes } = batch;
         let deletions = plan_deletions(link, &jobs, &changes).await;
-        let requests = deletions.iter().map(|(_, deletion)| deletion.clone()).collect();
-        for ((position, deletion), answer) in deletions.into_iter().zip(link.admin.delete_acls(requests).await) {
+        let requests = deletions.iter().map(|(_, _, deletion)| deletion.clone()).collect();
+        for ((position, account, deletion), answer) in deletions.into_iter().zip(link.admin.delete_acls(requests).await)
+        {
             match answer {
                 Err(outcome) => {
                     if let Some(failure) = failure_of(WITHDRAW, cluster, &outcome) {
@@ -182,7 +182,7 @@ pub(super) async fn withdraw<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Pe
                     }
                 }
                 Ok(removed) => {
-                    let planned = &jobs[position].run.plan.access[cluster].delete;
+                    let planned = &jobs[position].run.plan.access[account].delete;
                     put_back(cluster, link, planned, removed.rules, &deletion, &mut performed[position]).await;
                 }
             }
@@ -191,9 +191,9 @@ pub(super) async fn withdraw<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Pe
             .iter()
             .filter(|(_, _, change)| change.quotas.is_some_and(|quotas| !quotas.sets() && quotas.removed() > 0));
         change_quotas(WITHDRAW, cluster, link, quotas.copied().collect(), &mut performed).await;
-        for (position, ..) in changes {
+        for (position, account, _) in changes {
             if performed[position].failure.is_none() {
-                performed[position].outcomes.push(Outcome::Withdrawn(cluster.clone()));
+                performed[position].outcomes.push(Outcome::Withdrawn(account.clone()));
             }
         }
     }
@@ -203,33 +203,35 @@ pub(super) async fn withdraw<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Pe
 /// Principals whose ACLs are counted side by side: each look scans every ACL on one broker (kafka.md §2).
 const PRINCIPALS_AT_ONCE: usize = 8;
 
-/// One filter for a whole principal where the whole user goes and still has as many ACLs as the plan lists; else one
+/// One filter for a whole principal where the whole principal goes and still has as many ACLs as the plan lists; else one
 /// for each ACL, because a filter takes what was added meanwhile with it (design.md §6).
-async fn plan_deletions(
+async fn plan_deletions<'a>(
     link: &ClusterLink,
     jobs: &[Job<'_>],
-    changes: &[(usize, &UserName, &AccessChange)],
-) -> Vec<(usize, AclDeletion)> {
-    let goes_whole = &|position: usize, change: &AccessChange| {
-        jobs[position].run.plan.wanted.is_none() && change.delete_is_whole && change.delete.len() > 1
+    changes: &[(usize, &'a Account, &AccessChange)],
+) -> Vec<(usize, &'a Account, AclDeletion)> {
+    let goes_whole = &|position: usize, account: &Account, change: &AccessChange| {
+        let wanted = jobs[position].run.plan.wanted.as_ref();
+        let stays = wanted.is_some_and(|wanted| wanted.names().contains(&account.username));
+        !stays && change.delete_is_whole && change.delete.len() > 1
     };
-    let looks = changes.iter().map(|(position, user, change)| async move {
-        let principal = Principal::of_user(user);
-        let still_whole = goes_whole(*position, change)
+    let looks = changes.iter().map(|&(position, account, change)| async move {
+        let principal = Principal::of_user(&account.username);
+        let still_whole = goes_whole(position, account, change)
             && match link.admin.list_acls(AclScope::Principal(principal.clone())).await {
                 Ok(listing) => listing.rules.len() == change.delete.len() && listing.unknown == 0,
                 Err(_) => false,
             };
-        (position, principal, change, still_whole)
+        (position, account, principal, change, still_whole)
     });
     let looked = stream::iter(looks.collect::<Vec<_>>()).buffered(PRINCIPALS_AT_ONCE).collect::<Vec<_>>().await;
     let mut deletions = Vec::new();
-    for (position, principal, change, still_whole) in looked {
+    for (position, account, principal, change, still_whole) in looked {
         if still_whole {
-            deletions.push((*position, AclDeletion::WholePrincipal(principal)));
+            deletions.push((position, account, AclDeletion::WholePrincipal(principal)));
         } else {
             let exact = change.delete.iter().map(|rule| AclDeletion::Exact(principal.clone(), rule.clone()));
-            deletions.extend(exact.map(|deletion| (*position, deletion)));
+            deletions.extend(exact.map(|deletion| (position, account, deletion)));
         }
     }
     deletions
@@ -297,9 +299,9 @@ pub(super) async fn upsert<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perf
                 Err(failure) => fail(&mut performed[position], failure.clone()),
                 Ok(material) => {
                     let (slot, permit) = slots[position];
-                    owners.push(position);
+                    owners.push((position, Account::new(cluster, &slot.username)));
                     alterations.push(ScramAlteration {
-                        user: jobs[position].run.username().clone(),
+                        user: slot.username.clone(),
                         change: ScramChange::Upsert {
                             mechanism: material.scram.mechanism,
                             iterations: material.scram.iterations,
@@ -311,7 +313,7 @@ pub(super) async fn upsert<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perf
                 }
             }
         }
-        let outcome = |cluster: &ClusterName| Outcome::Upserted(cluster.clone());
+        let outcome = |position: usize, account: Account| Outcome::Upserted(account, slots[position].0.generation);
         alter(links, UPSERT, cluster, owners, alterations, outcome, &mut performed).await;
     }
     performed
@@ -322,64 +324,66 @@ const EMPTY: &str = "empty";
 /// Deletes credentials, under their permits (R1).
 pub(super) async fn empty<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Performed> {
     let mut performed = blank(&jobs);
-    let grouped = by_cluster(&jobs, |effect| match effect {
+    let grouped = by_account(&jobs, |effect| match effect {
         Effect::Empty { slots, .. } => slots.keys().collect(),
         _ => unreachable!("grouped by kind"),
     });
-    for (cluster, positions) in grouped {
+    for (cluster, accounts) in grouped {
         let mut owners = Vec::new();
         let mut alterations = Vec::new();
-        for position in positions {
+        for (position, account) in accounts {
             let Effect::Empty { slots, permits } = &jobs[position].effect else { unreachable!("grouped by kind") };
-            let found: &BTreeSet<Mechanism> = &slots[cluster];
+            let found: &BTreeSet<Mechanism> = &slots[account];
             if found.is_empty() {
-                performed[position].outcomes.push(Outcome::Emptied(cluster.clone()));
+                performed[position].outcomes.push(Outcome::Emptied(account.clone()));
             }
             for &mechanism in found {
-                owners.push(position);
+                let place = Place { username: account.username.clone(), mechanism };
+                owners.push((position, account.clone()));
                 alterations.push(ScramAlteration {
-                    user: jobs[position].run.username().clone(),
+                    user: account.username.clone(),
                     change: ScramChange::Delete { mechanism },
-                    not_after: Some(not_after(&jobs[position], permits[&mechanism], Content::None)),
+                    not_after: Some(not_after(&jobs[position], permits[&place], Content::None)),
                 });
             }
         }
-        let outcome = |cluster: &ClusterName| Outcome::Emptied(cluster.clone());
+        let outcome = |_, account: Account| Outcome::Emptied(account);
         alter(links, EMPTY, cluster, owners, alterations, outcome, &mut performed).await;
     }
     performed
 }
 
-/// Sends alterations to one cluster. A user's part is done when all of its alterations are.
+/// Sends alterations to one cluster. An account's part is done when all of its alterations are.
 async fn alter(
     links: &Links,
     effect: &'static str,
     cluster: &ClusterName,
-    owners: Vec<usize>,
+    owners: Vec<(usize, Account)>,
     alterations: Vec<ScramAlteration>,
-    outcome: impl Fn(&ClusterName) -> Outcome,
+    outcome: impl Fn(usize, Account) -> Outcome,
     performed: &mut [Performed],
 ) {
     let link = match link_of(links, effect, cluster) {
         Ok(link) => link,
         Err(failure) => {
-            owners.into_iter().for_each(|position| fail(&mut performed[position], failure.clone()));
+            owners.into_iter().for_each(|(position, _)| fail(&mut performed[position], failure.clone()));
             return;
         }
     };
-    let mut failed: BTreeMap<usize, Failure> = BTreeMap::new();
+    let mut failed: BTreeMap<&(usize, Account), Failure> = BTreeMap::new();
     for (index, outcome) in link.admin.alter_scram(alterations).await {
         let is_expired = matches!(outcome, kafka::Outcome::NotSent { why: Unsent::PermitExpired });
         if let Some(mut failure) = failure_of(effect, cluster, &outcome) {
             // A permit that ran out is renewed by the machine; that is no trouble of the cluster.
             failure.disposition = if is_expired { Disposition::Retry } else { failure.disposition };
-            failed.insert(owners[index], failure);
+            failed.insert(&owners[index], failure);
         }
     }
-    for position in owners.into_iter().collect::<BTreeSet<_>>() {
-        match failed.remove(&position) {
-            Some(failure) => fail(&mut performed[position], failure),
-            None => performed[position].outcomes.push(outcome(cluster)),
+    for owner in owners.iter().collect::<BTreeSet<_>>() {
+        let (position, account) = owner;
+        match failed.remove(owner) {
+            Some(failure) => fail(&mut performed[*position], failure),
+            None => performed[*position].outcomes.push(outcome(*position, account.clone())),
         }
     }
 }

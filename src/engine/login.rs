@@ -31,11 +31,13 @@ const LOGIN: &str = "login";
 /// Proves the credentials of a group.
 pub(super) async fn prove<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Performed> {
     let mut performed = jobs.iter().map(|_| Performed::default()).collect::<Vec<_>>();
-    let generations = jobs.iter().map(|job| match &job.effect {
-        Effect::Login { slot, .. } => slot.generation,
+    let slots = jobs.iter().map(|job| match &job.effect {
+        Effect::Login { slot, .. } => slot,
         _ => unreachable!("grouped by kind"),
     });
-    let material = load_material(links, LOGIN, &jobs, &generations.collect::<Vec<_>>()).await;
+    let slots = slots.collect::<Vec<_>>();
+    let generations = slots.iter().map(|slot| slot.generation).collect::<Vec<_>>();
+    let material = load_material(links, LOGIN, &jobs, &generations).await;
     let grouped = by_cluster(&jobs, |effect| match effect {
         Effect::Login { clusters, .. } => clusters.iter().collect(),
         _ => unreachable!("grouped by kind"),
@@ -44,7 +46,7 @@ pub(super) async fn prove<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfo
         let mut wanted = Vec::new();
         for position in positions {
             match &material[position] {
-                Ok(material) => wanted.push((position, jobs[position].run.username(), &material.scram)),
+                Ok(material) => wanted.push((position, &slots[position].username, &material.scram)),
                 Err(failure) => performed[position].failure = Some(failure.clone()),
             }
         }
@@ -57,7 +59,10 @@ pub(super) async fn prove<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfo
                 let proofs = prove_on(link, &credentials).await;
                 for ((position, ..), proof) in wanted.iter().zip(proofs) {
                     match proof {
-                        Ok(()) => performed[*position].outcomes.push(Outcome::LoggedIn(cluster.clone())),
+                        Ok(()) => {
+                            let generation = slots[*position].generation;
+                            performed[*position].outcomes.push(Outcome::LoggedIn(cluster.clone(), generation));
+                        }
                         Err(unproven) => {
                             let why = format!("{cluster}: {}", unproven.why);
                             performed[*position].failure = Some(Failure::new(LOGIN, why, unproven.disposition));

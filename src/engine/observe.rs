@@ -101,8 +101,12 @@ async fn observe_access(links: &Links) -> BTreeMap<ClusterName, Seen<ClusterObse
 }
 
 async fn look_at_access(link: &ClusterLink) -> Seen<ClusterObserved> {
-    let (acls, quotas, super_users) =
-        tokio::join!(link.admin.list_acls(AclScope::All), link.admin.list_user_quotas(), link.admin.super_users());
+    let (acls, quotas, super_users, reauthentication) = tokio::join!(
+        link.admin.list_acls(AclScope::All),
+        link.admin.list_user_quotas(),
+        link.admin.super_users(),
+        link.admin.reauthentication(),
+    );
     let cluster = link.admin.cluster();
     let acls = match acls {
         Ok(listing) => {
@@ -128,6 +132,7 @@ async fn look_at_access(link: &ClusterLink) -> Seen<ClusterObserved> {
         acls,
         quotas: quotas.map_or_else(|error| unknown(&error), Seen::Known),
         slots: BTreeMap::new(),
+        reauthentication: reauthentication.ok().flatten(),
         super_users,
     })
 }
@@ -142,16 +147,17 @@ fn names_by_cluster(desired: &Desired, observed: &Observed) -> BTreeMap<ClusterN
     let mut names: BTreeMap<ClusterName, BTreeSet<UserName>> = BTreeMap::new();
     for user in desired.users.values().filter(|user| user.wanted.authentication != WantedAuthentication::External) {
         for cluster in &user.wanted.clusters {
-            names.entry(cluster.clone()).or_default().insert(user.wanted.username.clone());
+            names.entry(cluster.clone()).or_default().extend(user.wanted.names().iter().cloned());
         }
     }
     for found in observed.records.values().filter_map(Seen::known) {
         let record = &found.record.value;
-        let is_ours = record.claims_username() && record.authentication == crate::credential::Authentication::Scram;
-        if is_ours && record.scope == desired.scope {
-            for cluster in record.clusters.keys() {
-                names.entry(cluster.clone()).or_default().insert(record.username.clone());
-            }
+        if record.authentication != crate::credential::Authentication::Scram || record.scope != desired.scope {
+            continue;
+        }
+        let live = record.clusters.keys().filter(|_| record.claims_username());
+        for cluster in live.chain(record.owed.keys()) {
+            names.entry(cluster.clone()).or_default().extend(record.names().into_iter().cloned());
         }
     }
     names

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::connect::{ClusterLink, Links};
 use crate::credential::{
-    Blocked, Context, Effect, Outcome, PermitId, Progress, Record, Seen, Step, Subject, Versioned, Watch, next,
+    Account, Blocked, Context, Effect, Outcome, PERMITS_MAX, PermitId, Place, Progress, Record, Seen, Step, Subject,
+    Versioned, Watch, next,
 };
 use crate::diagnostic::{Disposition, Hint};
-use crate::names::{ClusterName, Generation, NamespacedName, UserName};
+use crate::names::{ClusterName, Generation, NamespacedName};
 use crate::plan::UserPlan;
 use crate::secret::Material;
 
@@ -104,12 +105,6 @@ impl UserRun {
         }
     }
 
-    /// The name in Kafka that effects are about: the record's, as long as it claims one.
-    pub fn username(&self) -> &UserName {
-        let record = self.record.as_ref().map(|record| &record.value).filter(|record| record.claims_username());
-        record.map_or(&self.plan.username, |record| &record.username)
-    }
-
     /// Asks the machine what comes next, passing from one approved transition to the next; sets `end` when there is
     /// nothing more.
     pub fn step(&mut self, fence: Duration, undo_for: Duration) -> Next {
@@ -118,11 +113,8 @@ impl UserRun {
                 self.end = Some(End::Done);
                 break;
             };
-            let ids = super::random_bytes::<16>();
-            let (low, high) = ids.split_at(8);
-            let id = |bytes: &[u8]| PermitId(u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
             let context =
-                Context { now: super::now(), watch: &self.watch, fence, undo_for, permit_ids: [id(low), id(high)] };
+                Context { now: super::now(), watch: &self.watch, fence, undo_for, permit_ids: fresh_permit_ids() };
             let subject = Subject {
                 user: &self.user,
                 record: self.record.as_ref().map(|record| &record.value),
@@ -179,7 +171,8 @@ impl UserRun {
     fn note_record(&mut self, record: Versioned<Record>) {
         let before = self.record.as_ref().map_or(&[][..], |record| &record.value.permits);
         for permit in record.value.permits.iter().filter(|permit| !before.contains(permit)) {
-            self.progress.own_permits.insert(permit.mechanism, permit.id);
+            let place = Place { username: permit.username.clone(), mechanism: permit.mechanism };
+            self.progress.own_permits.insert(place, permit.id);
         }
         self.record = Some(record);
     }
@@ -195,6 +188,13 @@ impl UserRun {
             }
         }
     }
+}
+
+/// Ids for the permits of one step.
+fn fresh_permit_ids() -> [PermitId; PERMITS_MAX] {
+    let bytes = super::random_bytes::<{ PERMITS_MAX * 8 }>();
+    let mut ids = bytes.chunks_exact(8).map(|id| PermitId(u64::from_le_bytes(id.try_into().expect("eight bytes"))));
+    std::array::from_fn(|_| ids.next().expect("eight bytes for each"))
 }
 
 /// What a user needs next.
@@ -248,6 +248,20 @@ pub(super) fn by_cluster<'a, 'b>(
     for (position, job) in jobs.iter().enumerate() {
         for cluster in clusters(&job.effect) {
             grouped.entry(cluster).or_default().push(position);
+        }
+    }
+    grouped
+}
+
+/// The accounts of an effect's users, by cluster.
+pub(super) fn by_account<'a, 'b>(
+    jobs: &'b [Job<'a>],
+    accounts: impl Fn(&'b Effect) -> Vec<&'b Account>,
+) -> BTreeMap<&'b ClusterName, Vec<(usize, &'b Account)>> {
+    let mut grouped: BTreeMap<&ClusterName, Vec<(usize, &Account)>> = BTreeMap::new();
+    for (position, job) in jobs.iter().enumerate() {
+        for account in accounts(&job.effect) {
+            grouped.entry(&account.cluster).or_default().push((position, account));
         }
     }
     grouped

@@ -84,7 +84,7 @@ pub(super) async fn make_material<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> V
             performed.push(match made {
                 Err(failure) => Performed::failed(failure),
                 Ok((material, source)) => match created.next().expect("one answer for each that was ready") {
-                    Ok(Created::New) => made_of(material, source),
+                    Ok(Created::New) => made_of(order, material, source),
                     Ok(Created::AlreadyThere) => reuse(&*store, user, order, &material, source).await,
                     Err(error) => Performed::failed(store_failure(MATERIAL, &error)),
                 },
@@ -95,14 +95,15 @@ pub(super) async fn make_material<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> V
     .await
 }
 
-fn made_of(material: Arc<Material>, source: Option<GivenSource>) -> Performed {
-    let outcome = Outcome::Material { slot: slot_of(&material), source };
+fn made_of(order: &MaterialOrder, material: Arc<Material>, source: Option<GivenSource>) -> Performed {
+    let outcome = Outcome::Material { slot: slot_of(order, &material), source };
     Performed { outcomes: vec![outcome], material: vec![material], ..Performed::default() }
 }
 
 /// What a broker would tell of a material's credential.
-fn slot_of(material: &Material) -> Slot {
+fn slot_of(order: &MaterialOrder, material: &Material) -> Slot {
     Slot {
+        username: order.username.clone(),
         generation: material.generation,
         rotation_id: material.rotation_id.clone(),
         mechanism: material.scram.mechanism,
@@ -225,7 +226,7 @@ async fn reuse(
             let fits =
                 same_password && found.scram.mechanism == order.mechanism && found.scram.iterations == order.iterations;
             if fits {
-                made_of(Arc::new(found), source)
+                made_of(order, Arc::new(found), source)
             } else {
                 Performed::outcome(Outcome::MaterialUnusable(order.generation))
             }
@@ -268,19 +269,20 @@ const DOCUMENT: &str = "document";
 /// Writes credential documents (R3): read first, never over a higher generation, conditional on that read.
 pub(super) async fn publish<'a>(links: &'a Links, desired: &'a Desired, jobs: Vec<Job<'a>>) -> Vec<Performed> {
     let slots = jobs.iter().map(|job| match &job.effect {
-        Effect::Document(slot) => slot.generation,
+        Effect::Document(slot) => slot,
         _ => unreachable!("grouped by kind"),
     });
-    let generations = slots.collect::<Vec<_>>();
+    let slots = slots.collect::<Vec<_>>();
+    let generations = slots.iter().map(|slot| slot.generation).collect::<Vec<_>>();
     let material = load_material(links, DOCUMENT, &jobs, &generations).await;
-    let (jobs, material) = (&jobs, &material);
+    let (jobs, material, slots) = (&jobs, &material, &slots);
     per_store(links, DOCUMENT, jobs, |store, positions| async move {
         let mut wanted = Vec::with_capacity(positions.len());
         for &position in &positions {
             let document = material[position]
                 .as_ref()
                 .map_err(Clone::clone)
-                .and_then(|material| live_credential(jobs[position].run, desired, material));
+                .map(|material| live_credential(jobs[position].run, desired, slots[position], material));
             wanted
                 .push((jobs[position].run.user.clone(), document.map(|live| CredentialDocument::Live(Box::new(live)))));
         }
@@ -382,27 +384,25 @@ fn compare_document(
 }
 
 /// What applications read: the credential with everything needed to connect.
-pub(super) fn live_credential(
-    run: &UserRun,
-    desired: &Desired,
-    material: &Material,
-) -> Result<LiveCredential, Failure> {
-    // Where the record says the user is: a cluster that was added to its document does not have the credential yet.
+pub(super) fn live_credential(run: &UserRun, desired: &Desired, slot: &Slot, material: &Material) -> LiveCredential {
+    // Where the record says the user is: a cluster that was added to its document may not have the credential yet.
     let record = run.record.as_ref().map(|record| &record.value);
-    let live = |name: &&ClusterName| record.is_none_or(|record| record.clusters.contains_key(*name));
-    let gone = record.iter().flat_map(|record| record.clusters.keys()).filter(|name| !run.plan.clusters.contains(name));
-    let clusters = run.plan.clusters.iter().filter(live).chain(gone);
-    let connections = clusters
+    let is_live = |name: &&ClusterName| record.is_none_or(|record| record.clusters.contains_key(*name));
+    let connections = run
+        .plan
+        .clusters
+        .iter()
+        .filter(is_live)
         .filter_map(|name| desired.clusters.get(name).map(|cluster| (name.clone(), cluster.connection.clone())));
-    Ok(LiveCredential {
+    LiveCredential {
         generation: material.generation,
         rotation_id: material.rotation_id.clone(),
         published_at: super::now().wall,
-        username: run.username().clone(),
+        username: slot.username.clone(),
         password: material.scram.password.duplicate(),
         mechanism: material.scram.mechanism,
         connections: connections.collect(),
-    })
+    }
 }
 
 /// The material of one generation for each job: from this pass's memory, else from the store.

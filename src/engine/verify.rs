@@ -102,7 +102,10 @@ async fn verify_on(
         let mut entry = blank(user, record);
         match (&link, &material[user]) {
             (Err(why), _) | (Ok(_), Err(why)) => entry.failure = Some(why.clone()),
-            (Ok(_), Ok(material)) => wanted.push((verified.len(), &record.username, &material.scram)),
+            (Ok(_), Ok(material)) => {
+                let username = record.active.as_ref().map_or(&record.username, |active| &active.username);
+                wanted.push((verified.len(), username, &material.scram));
+            }
         }
         verified.push(entry);
     }

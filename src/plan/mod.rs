@@ -9,13 +9,13 @@ pub use against::{Comparison, Difference, DocumentDifferences, DocumentId, Field
 pub use limits::Refusal;
 pub use report::{Report, Reported};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::credential::{Decision, Facts, Record, Seen, Transition, Versioned, Wanted, decide};
+use crate::credential::{Account, Ask, Decision, Facts, Record, Seen, Transition, Versioned, Wanted, decide};
 use crate::names::{ClusterName, NamespacedName, StoreName, UserName};
 use crate::state::{AccessChange, Claims, Desired, DesiredDelivery, DesiredUser, Observed, facts_of};
 
@@ -31,11 +31,25 @@ pub struct Options {
     pub allow_empty: bool,
     /// How long a deletion can be undone.
     pub undo_for: Duration,
+    /// What a person asks for by name; the pass then does nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+}
+
+/// What is asked for, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// What.
+    pub what: Ask,
+    /// For these users, and no other.
+    pub users: BTreeSet<NamespacedName>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { prune: false, max_deletes: 10, allow_empty: false, undo_for: Duration::from_secs(7 * 24 * 3600) }
+        let undo_for = Duration::from_secs(7 * 24 * 3600);
+        Self { prune: false, max_deletes: 10, allow_empty: false, undo_for, asked: None }
     }
 }
 
@@ -73,12 +87,45 @@ pub struct UserPlan {
     pub transitions: Vec<Transition>,
     /// What was known when this was decided.
     pub facts: Facts,
-    /// ACLs and quotas to change, by cluster.
-    pub access: BTreeMap<ClusterName, AccessChange>,
+    /// ACLs and quotas to change, by account. Not all of them are due in this pass: [`UserPlan::access_due`].
+    pub access: BTreeMap<Account, AccessChange>,
     /// Deliveries that are declared.
     pub deliveries: BTreeMap<crate::names::DeliveryName, DesiredDelivery>,
     /// Clusters in the document's order, else the record's.
     pub clusters: Vec<ClusterName>,
+}
+
+impl UserPlan {
+    /// The ACLs and quotas that the transitions of this plan change.
+    pub fn access_due(&self) -> impl Iterator<Item = (&Account, &AccessChange)> {
+        self.access.iter().filter(|(account, _)| self.transitions.iter().any(|one| self.touches(one, account)))
+    }
+
+    fn touches(&self, transition: &Transition, account: &Account) -> bool {
+        let is_asked_for = self.wanted.as_ref().is_some_and(|wanted| wanted.names().contains(&account.username));
+        let record = self.record.as_ref().map(|record| &record.value);
+        let active = record.and_then(|record| record.active.as_ref()).map(|slot| &slot.username);
+        match transition {
+            Transition::Claim | Transition::Provision(_) | Transition::Delete => true,
+            Transition::Resume(_) => record.is_some_and(Record::is_first),
+            Transition::Rotate(_) => is_asked_for && active != Some(&account.username),
+            Transition::Retire => !is_asked_for && active != Some(&account.username),
+            Transition::Abort => !is_asked_for && active != Some(&account.username),
+            Transition::Maintain(todo) => todo.grant.contains(account) || todo.withdraw.contains(account),
+            Transition::Pay(clusters) => clusters.contains(&account.cluster),
+            // What a revocation cuts is said in its own line.
+            Transition::Revoke(_)
+            | Transition::Acknowledge(_)
+            | Transition::Restarted
+            | Transition::Recover(_)
+            | Transition::Leave(_)
+            | Transition::Expire(_) => false,
+        }
+    }
+
+    fn deletes(&self) -> usize {
+        self.access_due().map(|(_, change)| change.deletes()).sum()
+    }
 }
 
 impl Plan {
@@ -98,8 +145,15 @@ pub fn plan(desired: &Desired, observed: &Observed, options: &Options, now: Time
     let claims = Claims::collect(desired, observed);
     let mut plan = Plan { declared: desired.users.len(), max_deletes: options.max_deletes, ..Plan::default() };
     report_stores(desired, observed, &mut plan);
-    for (user, wanted) in &desired.users {
-        plan_declared(user, wanted, &claims, desired, observed, now, &mut plan);
+    let asked = options.asked.as_ref();
+    let is_meant = |user: &NamespacedName| asked.is_none_or(|asked| asked.users.contains(user));
+    for (user, wanted) in desired.users.iter().filter(|(user, _)| is_meant(user)) {
+        plan_declared(user, wanted, &claims, desired, observed, options, now, &mut plan);
+    }
+    if asked.is_some() {
+        plan.refusals.extend(limits::refusals(&plan, desired, observed, options, 0));
+        plan.reports.sort();
+        return plan;
     }
     let mut gone = 0;
     for (user, seen) in &observed.records {
@@ -134,12 +188,14 @@ fn report_stores(desired: &Desired, observed: &Observed, plan: &mut Plan) {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "the nouns of one pass; a struct for one call would only rename them")]
 fn plan_declared(
     user: &NamespacedName,
     wanted: &DesiredUser,
     claims: &Claims,
     desired: &Desired,
     observed: &Observed,
+    options: &Options,
     now: Timestamp,
     plan: &mut Plan,
 ) {
@@ -162,20 +218,19 @@ fn plan_declared(
         return plan.report(user, Reported::StoreChanged { from, to: wanted.store.clone() });
     }
     let record = found.map(|found| &found.record);
-    let (facts, access) = facts_of(user, Some(wanted), record.map(|record| &record.value), claims, desired, observed);
-    let decision = decide(record.map(|record| &record.value), Some(&wanted.wanted), &facts, now);
+    let ask = options.asked.as_ref().map(|asked| &asked.what);
+    let revokes = matches!(ask, Some(Ask::Revoke { .. }));
+    let value = record.map(|record| &record.value);
+    let (facts, access) = facts_of(user, Some(wanted), value, revokes, claims, desired, observed);
+    let decision = decide(value, Some(&wanted.wanted), &facts, ask, now);
     let is_still = decision.blocked.is_empty() && decision.waiting.is_empty() && decision.transitions.is_empty();
     plan.in_step += usize::from(is_still);
-    if is_still {
-        return;
-    }
     let transitions = plan.take_notes(user, decision);
     if transitions.is_empty() {
         return;
     }
-    plan.deletes += access.values().map(AccessChange::deletes).sum::<usize>();
     let user_plan = UserPlan {
-        username: wanted.wanted.username_now(record.map(|record| &record.value)).clone(),
+        username: wanted.wanted.username.clone(),
         store: wanted.store.clone(),
         record: record.cloned(),
         wanted: Some(wanted.wanted.clone()),
@@ -185,6 +240,7 @@ fn plan_declared(
         deliveries: wanted.deliveries.clone(),
         clusters: wanted.wanted.clusters.clone(),
     };
+    plan.deletes += user_plan.deletes();
     plan.users.insert(user.clone(), user_plan);
 }
 
@@ -200,6 +256,9 @@ impl Plan {
                 None => waiting.why,
             };
             self.report(user, Reported::Waiting(why));
+        }
+        for note in decision.notes {
+            self.report(user, Reported::UnderWay(note.into()));
         }
         decision.transitions
     }
@@ -218,8 +277,8 @@ fn plan_undeclared(
     plan: &mut Plan,
 ) -> bool {
     let record = &found.record.value;
-    let (facts, access) = facts_of(user, None, Some(record), claims, desired, observed);
-    let decision = decide(Some(record), None, &facts, now);
+    let (facts, access) = facts_of(user, None, Some(record), false, claims, desired, observed);
+    let decision = decide(Some(record), None, &facts, None, now);
     let begins = decision.transitions == [Transition::Delete] && record.phase != crate::credential::Phase::Deleting;
     if record.claims_username() && !begins && decision.transitions.is_empty() && decision.blocked.is_empty() {
         plan.report(user, Reported::Retained);
@@ -234,9 +293,6 @@ fn plan_undeclared(
         return false;
     }
     let deletes = transitions.contains(&Transition::Delete);
-    if deletes {
-        plan.deletes += 1 + access.values().map(AccessChange::deletes).sum::<usize>();
-    }
     let user_plan = UserPlan {
         username: record.username.clone(),
         store: found.store.clone(),
@@ -244,10 +300,11 @@ fn plan_undeclared(
         wanted: None,
         transitions,
         facts,
-        access: if deletes { access } else { BTreeMap::new() },
+        access,
         deliveries: BTreeMap::new(),
         clusters: record.clusters.keys().cloned().collect(),
     };
+    plan.deletes += usize::from(deletes) + user_plan.deletes();
     plan.users.insert(user.clone(), user_plan);
     begins
 }

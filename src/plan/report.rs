@@ -28,6 +28,8 @@ pub enum Reported {
         /// The one the document names.
         to: StoreName,
     },
+    /// Something goes on by itself in time, e.g. an old credential within its overlap; nothing is held up.
+    UnderWay(Arc<str>),
     /// The document is gone; only a pruning pass deletes the user.
     Undeclared,
     /// The document is gone and its deletion policy was `Retain`.
@@ -41,7 +43,7 @@ impl Reported {
     pub const fn is_held_up(&self) -> bool {
         match self {
             Self::Waiting(_) | Self::Blocked(_) | Self::StoreChanged { .. } => true,
-            Self::Undeclared | Self::Retained | Self::Suspended => false,
+            Self::UnderWay(_) | Self::Undeclared | Self::Retained | Self::Suspended => false,
         }
     }
 
@@ -50,6 +52,7 @@ impl Reported {
         match self {
             Self::Waiting(_) => "waiting",
             Self::Blocked(_) | Self::StoreChanged { .. } => "blocked",
+            Self::UnderWay(_) => "under way",
             Self::Undeclared | Self::Retained => "undeclared",
             Self::Suspended => "suspended",
         }
@@ -60,8 +63,10 @@ impl Reported {
         match self {
             Self::Blocked(blocked) => blocked.hint(),
             Self::Undeclared => Some("pass `--prune` to delete it, or put the document back".to_owned()),
-            Self::StoreChanged { from, .. } => Some(format!("name `store: {from}` for now")),
-            Self::Waiting(_) | Self::Retained | Self::Suspended => None,
+            Self::StoreChanged { from, .. } => Some(format!(
+                "name `store: {from}`; or declare a new user with a new `username` in the other store, move the clients to it, and remove this one then"
+            )),
+            Self::Waiting(_) | Self::UnderWay(_) | Self::Retained | Self::Suspended => None,
         }
     }
 }
@@ -69,12 +74,12 @@ impl Reported {
 impl std::fmt::Display for Reported {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Waiting(why) => f.write_str(why),
+            Self::Waiting(why) | Self::UnderWay(why) => f.write_str(why),
             Self::Blocked(blocked) => blocked.fmt(f),
             Self::StoreChanged { from, to } => {
                 write!(
                     f,
-                    "its credential lives in store `{from}`, the document names `{to}`: moving a live user between stores is not built yet"
+                    "its credential lives in store `{from}`, the document names `{to}`: a live user is not moved between stores"
                 )
             }
             Self::Undeclared => f.write_str("no document declares it any more"),

@@ -88,6 +88,13 @@ pub fn withdraw_all(existing: &[AclRule], existing_quotas: UserQuotas) -> Access
     change
 }
 
+/// Every ACL a principal has, to be cut off, and those it is given back later; quotas stay.
+pub fn cut_all(existing: &[AclRule], back: &[AclRule]) -> AccessChange {
+    let mut change = AccessChange { create: back.to_vec(), delete: existing.to_vec(), ..AccessChange::default() };
+    order_deletions(&mut change, existing.len());
+    change
+}
+
 /// Rules sort denials first; for deletion they come last, so that nothing is allowed on the way that was not before.
 fn order_deletions(change: &mut AccessChange, existing: usize) {
     change.delete.reverse();

@@ -8,7 +8,7 @@ mod facts;
 mod observed;
 mod resolve;
 
-pub use access::{AccessChange, QuotaChange, compare_access, withdraw_all};
+pub use access::{AccessChange, QuotaChange, compare_access, cut_all, withdraw_all};
 pub use desired::{Desired, DesiredCluster, DesiredDelivery, DesiredUser};
 pub use facts::{Claims, facts_of};
 pub use observed::{ClusterObserved, Observed, RecordObserved};

@@ -48,6 +48,9 @@ pub struct ClusterObserved {
     pub quotas: Seen<BTreeMap<UserName, UserQuotas>>,
     /// Credentials of every user that is declared or recorded here.
     pub slots: BTreeMap<UserName, Seen<Slots>>,
+    /// After how long no connection can live on a credential that is gone, on any listener of any broker (K6); `None` where
+    /// some listener does not ask for a new login, or Kastellan may not see.
+    pub reauthentication: Option<std::time::Duration>,
     /// The brokers' `super.users`; unknown where Kastellan may not ask.
     pub super_users: Seen<BTreeSet<UserName>>,
 }

@@ -81,6 +81,7 @@ fn resolve_user(spec: &KafkaUserSpec, documents: &Documents, scope: &Scope, adop
             username: spec.username.clone(),
             clusters: spec.clusters.clone(),
             authentication,
+            rotation: spec.rotation.clone(),
             adopt,
             deletion_policy: spec.deletion_policy,
             moved_from: spec.moved_from.as_ref().map(|from| from.to_string().into()),

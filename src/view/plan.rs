@@ -254,6 +254,38 @@ fn actions(plan: &UserPlan, observed: &Observed, options: &Options) -> Vec<Actio
                 .on(plan.clusters.clone())
                 .because("an earlier apply was interrupted"),
             ),
+            Transition::Rotate(rotate) => actions.push(rotation_action(plan, rotate, record)),
+            Transition::Retire => actions.push(action(
+                Change::Remove,
+                Subject::Credential,
+                match record.and_then(|record| record.previous.as_ref()) {
+                    Some(previous) => format!("retire generation {} ({})", previous.generation, previous.mechanism),
+                    None => "retire what is old".to_owned(),
+                },
+            )),
+            Transition::Acknowledge(generation) => actions.push(action(
+                Change::Change,
+                Subject::Record,
+                format!("note that every consumer has moved to generation {generation}"),
+            )),
+            Transition::Restarted => {
+                actions.push(action(Change::Change, Subject::Record, "note that the brokers were restarted"));
+            }
+            Transition::Abort => {
+                actions.push(action(Change::Remove, Subject::Credential, "take the pending credential back"))
+            }
+            Transition::Revoke(rotate) => actions.push(rotation_action(plan, rotate, record).destructive()),
+            Transition::Recover(recovery) => actions.push(action(
+                Change::Change,
+                Subject::Record,
+                format!("note that generation {} was seen", recovery.seen),
+            )),
+            Transition::Leave(clusters) => actions.push(
+                action(Change::Remove, Subject::User, "leaves the cluster").on(clusters.iter().cloned()).destructive(),
+            ),
+            Transition::Pay(clusters) => actions.push(
+                action(Change::Remove, Subject::Credential, "what is left there goes").on(clusters.iter().cloned()),
+            ),
             Transition::Maintain(todo) => maintenance_actions(todo, record, &mut actions),
             Transition::Delete => actions.push(deletion_action(plan, record, options)),
             Transition::Expire(generation) => actions.push(
@@ -271,6 +303,17 @@ fn actions(plan: &UserPlan, observed: &Observed, options: &Options) -> Vec<Actio
         access_actions(plan, &mut actions);
     }
     actions
+}
+
+fn rotation_action(plan: &UserPlan, rotate: &crate::credential::Rotate, record: Option<&Record>) -> ActionView {
+    let text = match record.and_then(|record| Some((record.active.as_ref()?, record.allotted.next()))) {
+        Some((active, next)) => {
+            format!("rotate {} ({}) → {next} ({})", active.generation, active.mechanism, rotate.place.mechanism)
+        }
+        None => format!("a fresh credential in {}", rotate.place.mechanism),
+    };
+    let reasons = rotate.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    action(Change::Change, Subject::Credential, text).on(plan.clusters.clone()).because(reasons)
 }
 
 fn brokers(plan: &UserPlan, observed: &Observed) -> usize {
@@ -366,7 +409,7 @@ fn deletion_action(plan: &UserPlan, record: Option<&Record>, options: &Options) 
     let mut parts = Vec::new();
     let acls = plan.access.values().map(|change| change.delete.len()).sum::<usize>();
     let quotas = plan.access.values().filter_map(|change| change.quotas).map(|change| change.removed()).sum::<usize>();
-    if let Some(slot) = record.and_then(|record| record.active.as_ref().or(record.pending.as_ref())) {
+    if let Some(slot) = record.and_then(|record| record.active.as_ref().or(record.pending.as_deref())) {
         parts.push(format!("its {} credential (generation {})", slot.mechanism, slot.generation));
     }
     parts.extend((acls > 0).then(|| counted(acls, "ACL")));
@@ -395,10 +438,10 @@ fn deletion_action(plan: &UserPlan, record: Option<&Record>, options: &Options) 
 /// ACLs and quotas; clusters with the same change share their lines.
 fn access_actions(plan: &UserPlan, actions: &mut Vec<ActionView>) {
     let mut grouped: Vec<(&AccessChange, Vec<ClusterName>)> = Vec::new();
-    for (cluster, change) in &plan.access {
+    for (account, change) in plan.access_due() {
         match grouped.iter_mut().find(|(known, _)| *known == change) {
-            Some((_, clusters)) => clusters.push(cluster.clone()),
-            None => grouped.push((change, vec![cluster.clone()])),
+            Some((_, clusters)) => clusters.push(account.cluster.clone()),
+            None => grouped.push((change, vec![account.cluster.clone()])),
         }
     }
     for (change, clusters) in grouped {

@@ -108,6 +108,7 @@ impl UserStatus {
             DeliveryState::Pending { why, .. } => ("pending", Some(why.to_string())),
             DeliveryState::Surplus => ("surplus", Some("not declared any more".to_owned())),
             DeliveryState::Refused { why, .. } => ("refused", Some(why.to_string())),
+            DeliveryState::Ahead(generation) => ("ahead", Some(format!("it carries generation {generation}"))),
             DeliveryState::Unknown(why) => ("unknown", Some(why.to_string())),
         };
         match self.deliveries.iter_mut().find(|delivery| delivery.name == name) {

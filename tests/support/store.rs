@@ -1,12 +1,10 @@
 //! Stores, records, material and credentials for tests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kastellan::credential::{
-    Authentication, Connection, CredentialDocument, DeletionPolicy, LiveCredential, Phase, RECORD_SCHEMA, Record, Slot,
-};
+use kastellan::credential::{Authentication, Connection, CredentialDocument, LiveCredential, Record, Slot};
 use kastellan::names::{
     ClusterName, Generation, Mechanism, NamespacedName, RotationId, Scope, Segment, StoreName, UserName,
 };
@@ -127,7 +125,9 @@ pub fn awkward_users() -> Vec<NamespacedName> {
 
 /// A record of a user that has one published generation.
 pub fn record(user: &NamespacedName) -> Record {
+    let username = UserName::parse("payments").unwrap();
     let slot = Slot {
+        username: username.clone(),
         generation: Generation(1),
         rotation_id: rotation_id(),
         mechanism: Mechanism::ScramSha512,
@@ -135,29 +135,11 @@ pub fn record(user: &NamespacedName) -> Record {
         iterations: 4096,
     };
     Record {
-        schema: RECORD_SCHEMA,
-        user: user.clone(),
-        scope: Scope::default(),
-        username: UserName::parse("payments").unwrap(),
-        authentication: Authentication::Scram,
-        clusters: Default::default(),
-        phase: Phase::Idle,
         generation: Generation(1),
         allotted: Generation(1),
+        published_at: Some("2026-11-24T09:00:00Z".parse().unwrap()),
         active: Some(slot),
-        pending: None,
-        previous: None,
-        adopted: Vec::new(),
-        permits: Vec::new(),
-        destroy: BTreeSet::new(),
-        exclusive: true,
-        source: None,
-        document: None,
-        document_inputs: None,
-        deliveries: BTreeMap::new(),
-        deletion_policy: DeletionPolicy::Delete,
-        deletion: None,
-        published_at: None,
+        ..Record::blank(user.clone(), Scope::default(), username, Authentication::Scram)
     }
 }
 

@@ -17,7 +17,9 @@ pub use scram::{ScramAlteration, ScramChange, ScramListing};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::protocol::StrBytes;
@@ -89,18 +91,51 @@ impl Admin {
     /// its value is held back. So protection of super users must not rest on this alone.
     pub async fn super_users(&self) -> Result<Option<BTreeSet<Principal>>, KafkaError> {
         let broker = self.pool.brokers().first().ok_or(KafkaError::NoBootstrap)?.id;
+        let Some(configs) = self.broker_configs(broker, Some(SUPER_USERS)).await? else { return Ok(None) };
+        let value = configs.into_iter().find(|(key, _)| key == SUPER_USERS).and_then(|(_, value)| value);
+        Ok(value.map(|value| value.split(';').filter_map(|one| Principal::parse(one.trim()).ok()).collect()))
+    }
+
+    /// After how long every broker ends a connection whose credential is gone, on every listener: the longest
+    /// `connections.max.reauth.ms` there is (KIP-368). `None` when some listener never asks for a new login, which is the
+    /// default, or the brokers do not tell.
+    pub async fn reauthentication(&self) -> Result<Option<Duration>, KafkaError> {
+        let brokers = self.pool.brokers().into_iter().map(|broker| broker.id);
+        let asked = brokers.map(|broker| self.broker_configs(broker, None));
+        let mut longest = None;
+        for answer in join_all(asked).await {
+            let Some(configs) = answer? else { return Ok(None) };
+            let Some(of_broker) = longest_reauthentication(&configs) else { return Ok(None) };
+            longest = longest.max(Some(of_broker));
+        }
+        Ok(longest)
+    }
+
+    /// The settings of a broker: all, or one key. `None` where Kastellan may not ask.
+    async fn broker_configs(&self, broker: BrokerId, key: Option<&'static str>) -> Result<Option<Configs>, KafkaError> {
         let resource = DescribeConfigsResource::default()
             .with_resource_type(BROKER_RESOURCE)
             .with_resource_name(StrBytes::from_string(broker.to_string()))
-            .with_configuration_keys(Some(vec![StrBytes::from_static_str(SUPER_USERS)]));
+            .with_configuration_keys(key.map(|key| vec![StrBytes::from_static_str(key)]));
         let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
-        let answer = match self.pool.read::<DescribedConfigs>(Some(broker), &request).await {
-            Ok(answer) => answer,
-            Err(KafkaError::MissingRight { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let entry = answer.entries.into_iter().find(|entry| entry.key == SUPER_USERS);
-        let value = entry.and_then(|entry| entry.value);
-        Ok(value.map(|value| value.split(';').filter_map(|one| Principal::parse(one.trim()).ok()).collect()))
+        match self.pool.read::<DescribedConfigs>(Some(broker), &request).await {
+            Ok(answer) => Ok(Some(answer.entries.into_iter().map(|entry| (entry.key, entry.value)).collect())),
+            Err(KafkaError::MissingRight { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
+}
+
+type Configs = Vec<(String, Option<String>)>;
+
+const REAUTHENTICATION: &str = "connections.max.reauth.ms";
+
+/// The longest time of a broker, its default and those of single listeners and mechanisms taken together; `None` where any
+/// of them is off or held back.
+fn longest_reauthentication(configs: &Configs) -> Option<Duration> {
+    let times = configs.iter().filter(|(key, _)| key.ends_with(REAUTHENTICATION));
+    let times =
+        times.map(|(_, value)| value.as_deref().and_then(|value| value.parse::<u64>().ok()).filter(|&ms| ms > 0));
+    let times = times.collect::<Option<Vec<_>>>()?;
+    times.into_iter().max().map(Duration::from_millis)
 }

@@ -1,0 +1,166 @@
+//! What a person asks for by name: decided alone, beside nothing else the pass could do.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::rotation::{self, begin, may_begin, resume, revocation};
+use super::{Ask, Decision, Reason, Recovery, Transition, adopted, is_scram, list_strangers};
+use crate::credential::schedule::{Retirement, retirement};
+use crate::credential::{Blocked, Facts, Foreign, Phase, Record, Seen, Wanted};
+use crate::names::Generation;
+
+/// There is no credential to do anything with.
+pub(super) fn without_credential(ask: &Ask, decision: &mut Decision) {
+    let what = match ask {
+        Ask::Rotate => "rotate",
+        Ask::Acknowledge(_) => "acknowledge",
+        Ask::Abort => "abort",
+        Ask::Revoke { .. } => "revoke",
+        Ask::Recover => "recover",
+    };
+    decision.block(Blocked::Refused(format!("there is nothing to {what}: it has no credential; `apply` makes one")));
+}
+
+pub(super) fn decide(
+    record: &Record,
+    wanted: &Wanted,
+    facts: &Facts,
+    ask: &Ask,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    if !is_scram(record) {
+        let why = "somebody else authenticates it: no credential is ours to change".to_owned();
+        return decision.block(Blocked::Refused(why));
+    }
+    match ask {
+        Ask::Rotate => rotate(record, wanted, facts, now, decision),
+        Ask::Acknowledge(generation) => acknowledge(record, wanted, *generation, now, decision),
+        Ask::Abort => abort(record, decision),
+        Ask::Revoke { new_name } => match revocation(record, wanted, *new_name) {
+            Ok(rotate) => decision.transitions.push(Transition::Revoke(rotate)),
+            Err(blocked) => decision.block(blocked),
+        },
+        Ask::Recover => recover(record, wanted, facts, decision),
+    }
+}
+
+/// Rotates now; one that is under way goes on instead, because there is at most one.
+fn rotate(record: &Record, wanted: &Wanted, facts: &Facts, now: Timestamp, decision: &mut Decision) {
+    rotation::leave(record, wanted, decision);
+    match record.phase {
+        Phase::Prepared | Phase::Verified => resume(record, wanted, facts, decision),
+        Phase::Idle => begin(record, wanted, facts, vec![Reason::Asked], decision),
+        Phase::Published | Phase::Confirmed | Phase::Retiring => match may_begin(record, wanted, now) {
+            Err(blocked) => decision.block(blocked),
+            Ok(()) => {
+                decision.transitions.push(Transition::Retire);
+                begin(record, wanted, facts, vec![Reason::Asked], decision);
+            }
+        },
+        Phase::Aborting => {
+            decision.transitions.push(Transition::Abort);
+            begin(record, wanted, facts, vec![Reason::Asked], decision);
+        }
+        phase @ (Phase::Revoking | Phase::Deleting | Phase::Deleted) => {
+            decision.block(Blocked::Refused(format!("it is in phase {phase}; `apply` goes on with that first")));
+        }
+    }
+}
+
+/// The consumers have moved. What is due because of it is done at once.
+fn acknowledge(
+    record: &Record,
+    wanted: &Wanted,
+    generation: Option<Generation>,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    let active = record.active.as_ref().map_or(Generation::NONE, |slot| slot.generation);
+    let refuse = |why: String| Blocked::Refused(why);
+    if let Some(named) = generation.filter(|&named| named != active) {
+        return decision
+            .block(refuse(format!("the published generation is {active}, not {named}; nothing was acknowledged")));
+    }
+    match record.phase {
+        Phase::Published | Phase::Confirmed => {
+            decision.transitions.push(Transition::Acknowledge(active));
+            let confirmed = Record { confirmed_at: Some(now), ..record.clone() };
+            match retirement(&confirmed, Some(wanted), now) {
+                Retirement::Nothing | Retirement::Due => decision.transitions.push(Transition::Retire),
+                waits @ (Retirement::At(_) | Retirement::Acknowledgement(_)) => {
+                    decision.notes.push(format!("the old credential: {waits}"));
+                }
+            }
+        }
+        Phase::Revoking => {
+            decision.transitions.push(Transition::Restarted);
+            match revocation(record, wanted, false) {
+                Ok(rotate) => decision.transitions.push(Transition::Revoke(rotate)),
+                Err(blocked) => decision.block(blocked),
+            }
+        }
+        phase @ (Phase::Idle
+        | Phase::Prepared
+        | Phase::Verified
+        | Phase::Retiring
+        | Phase::Aborting
+        | Phase::Deleting
+        | Phase::Deleted) => {
+            decision.block(refuse(format!("nothing waits for an acknowledgement: it is in phase {phase}")));
+        }
+    }
+}
+
+/// R2: from PREPARED only, and never where the pending credential takes the place of the active one.
+fn abort(record: &Record, decision: &mut Decision) {
+    let why = match record.phase {
+        Phase::Aborting => return decision.transitions.push(Transition::Abort),
+        Phase::Prepared if record.is_first() => {
+            "a first provisioning is not aborted: remove its document and `apply --prune`"
+        }
+        Phase::Prepared if record.overwrites() => {
+            "an `in-place` rotation is not aborted, because the old credential may be gone already: `apply` finishes it"
+        }
+        Phase::Prepared => return decision.transitions.push(Transition::Abort),
+        Phase::Verified | Phase::Published | Phase::Confirmed | Phase::Retiring => {
+            "the new credential may be in use already: from here on a rotation only goes forward; `apply` finishes it"
+        }
+        Phase::Idle => "no rotation is under way",
+        Phase::Revoking => "a revocation is not aborted: `apply` finishes it",
+        Phase::Deleting | Phase::Deleted => "it is being deleted; putting the document back undoes that",
+    };
+    decision.block(Blocked::Refused(why.to_owned()));
+}
+
+/// Asserts the store's word again as a new generation, above everything that was seen; what stands in Kafka and is unknown
+/// is named, and retired once the new one is out.
+fn recover(record: &Record, wanted: &Wanted, facts: &Facts, decision: &mut Decision) {
+    let names = wanted.names().iter().chain(record.names()).collect::<BTreeSet<_>>();
+    let mut adopts = Vec::new();
+    for cluster in record.clusters.keys() {
+        match facts.cluster(cluster) {
+            Seen::Known(seen) => {
+                let strangers = list_strangers(&names, Some(record), cluster, seen, decision);
+                adopts
+                    .extend(strangers.iter().filter(|stranger| stranger.found != Foreign::Access).filter_map(adopted));
+            }
+            Seen::Unknown(why) => decision.wait(Some(cluster), why),
+        }
+    }
+    let seen = facts.newest_delivered().unwrap_or(record.allotted).max(record.allotted);
+    if seen == record.allotted && adopts.is_empty() {
+        decision.block(Blocked::NothingToRecover);
+    }
+    if record.phase != Phase::Idle {
+        let why = format!("it is in phase {} by the restored store; only one at rest is recovered", record.phase);
+        decision.block(Blocked::Refused(why));
+    }
+    if decision.is_held_up() {
+        return;
+    }
+    let named = Record { allotted: seen, adopted: adopts.clone(), ..record.clone() };
+    decision.transitions.push(Transition::Recover(Recovery { seen, adopts }));
+    begin(&named, wanted, facts, vec![Reason::Recovery], decision);
+}

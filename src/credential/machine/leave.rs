@@ -1,0 +1,46 @@
+//! Clusters that are no longer the user's: they hold nothing up, and what they hold is owed until it is gone (R12).
+
+use std::collections::BTreeSet;
+
+use super::slots::{accounts_on, empty, withdraw};
+use super::{Context, Subject, write_changes};
+use crate::credential::{Owed, Place, Record, Slot, Step};
+use crate::names::ClusterName;
+
+pub(super) fn leave(record: &Record, clusters: &BTreeSet<ClusterName>, context: &Context<'_>) -> Step {
+    let mut left = record.clone();
+    for cluster in clusters {
+        let Some(id) = left.clusters.remove(cluster) else { continue };
+        let slots = record.slots().cloned().collect();
+        left.owed.insert(cluster.clone(), Owed { id, slots });
+        if let Some(revocation) = &mut left.revocation {
+            revocation.cuts.remove(cluster);
+        }
+    }
+    write_changes(record, left, context)
+}
+
+/// Takes away what is owed, cluster by cluster that can be reached.
+pub(super) fn pay(
+    subject: &Subject<'_>,
+    record: &Record,
+    clusters: &BTreeSet<ClusterName>,
+    context: &Context<'_>,
+) -> Step {
+    let due = clusters.iter().filter(|name| record.owed.contains_key(*name)).cloned().collect::<BTreeSet<_>>();
+    if let Some(step) = withdraw(subject, accounts_on(record, &due)) {
+        return step;
+    }
+    let mut paid = record.clone();
+    for cluster in &due {
+        let owed = record.owed[cluster].slots.iter().map(Slot::place);
+        let adopted = record.adopted.iter().filter(|slot| slot.cluster == *cluster);
+        let places = owed.chain(adopted.map(|slot| slot.place())).collect::<BTreeSet<Place>>();
+        if let Some(step) = empty(subject, record, &places, &BTreeSet::from([cluster.clone()]), context) {
+            return step;
+        }
+        paid.owed.remove(cluster);
+        paid.adopted.retain(|slot| slot.cluster != *cluster);
+    }
+    write_changes(record, paid, context)
+}
