@@ -33,6 +33,11 @@ sandbox: ## starts a real Kafka to play with, until Ctrl-D
 test: lint deny ## checks everything: format, lints, dependencies, unit tests, real servers
 	cargo test --locked --features $(FEATURES)
 
+.PHONY: soak
+soak: prerequisites ## rotates under load for SOAK_MINUTES (10), and prints a table
+	@cargo build --locked --features $(FEATURES) --bin kastellan --example soak
+	@cargo run --quiet --locked --features $(FEATURES) --example soak
+
 .PHONY: bench
 bench: prerequisites ## measures the limits of the design, with their floors
 	cargo bench --locked --features $(FEATURES)

@@ -2,9 +2,13 @@
 
 #[path = "../support/kafka_conformance.rs"]
 mod kafka_conformance;
+#[cfg(feature = "librdkafka")]
+#[path = "../load/mod.rs"]
+mod load;
 #[path = "../support/operator.rs"]
 mod operator;
 #[path = "../stack/mod.rs"]
+#[cfg_attr(not(feature = "librdkafka"), expect(dead_code, reason = "the run under load needs all kinds of clients"))]
 mod stack;
 
 mod access;
@@ -24,3 +28,5 @@ mod ownership;
 mod policies;
 #[cfg(feature = "librdkafka")]
 mod second_opinion;
+#[cfg(feature = "librdkafka")]
+mod under_load;

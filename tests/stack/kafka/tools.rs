@@ -138,6 +138,17 @@ impl Cluster {
         run_with_input(command, input)
     }
 
+    /// A Java program of one source file, compiled as it starts, with the Kafka client on its class path; ready to start.
+    pub fn java_program(&self, source: &Path) -> Command {
+        let mut command = Command::new(&self.java.launcher);
+        command
+            .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
+            .arg(properties::logging_flag(self.version, &self.folder.join("tool-logging.properties")))
+            .args(["-cp", &self.java.classpath()])
+            .arg(source);
+        command
+    }
+
     /// Writes scripts named as Kafka's own into `bin` of the cluster's folder, for people who try things by hand; returns
     /// that folder.
     pub fn write_scripts(&self) -> Result<PathBuf, StackError> {

@@ -1,0 +1,206 @@
+import java.io.BufferedReader;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ThreadLocalRandom;
+
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.Metric;
+import org.apache.kafka.common.MetricName;
+import org.apache.kafka.common.errors.AuthenticationException;
+import org.apache.kafka.common.serialization.StringDeserializer;
+import org.apache.kafka.common.serialization.StringSerializer;
+
+/**
+ * Applications on Kafka's client for Java, many in one JVM, told by lines on standard input:
+ *
+ * <pre>
+ * start NAME follows|keeps MECHANISM|- LEAST_MS MOST_MS FILE   produces to and consumes from the topic NAME, as the group NAME
+ * restart NAME                                                 reads its file anew, as a restarted process does
+ * drain                                                        nothing more is produced
+ * </pre>
+ *
+ * and telling by lines on standard output: {@code loaded}, {@code logins}, {@code refusals}, {@code acknowledged},
+ * {@code read}, each with a name and a number, and {@code refused} with a name and words. It ends when its input does.
+ */
+public final class Clients {
+    private static final Duration POLL = Duration.ofMillis(50);
+    private static final Duration CLOSE = Duration.ofMillis(1500);
+    private static final long PACE_MS = 100;
+
+    private static volatile boolean draining;
+    private static volatile boolean ending;
+
+    private Clients() {}
+
+    public static void main(String[] arguments) throws Exception {
+        Map<String, Client> clients = new ConcurrentHashMap<>();
+        BufferedReader input = new BufferedReader(new InputStreamReader(System.in));
+        for (String line = input.readLine(); line != null; line = input.readLine()) {
+            String[] words = line.split(" ", 7);
+            switch (words[0]) {
+                case "start" -> {
+                    Client client = new Client(words);
+                    clients.put(client.name, client);
+                    client.thread.start();
+                }
+                case "restart" -> clients.get(words[1]).restart = true;
+                case "drain" -> draining = true;
+                default -> throw new IllegalArgumentException(words[0]);
+            }
+        }
+        ending = true;
+        for (Client client : clients.values()) {
+            client.thread.join();
+        }
+        System.exit(0);
+    }
+
+    private static void tell(String news, String name, Object what) {
+        synchronized (System.out) {
+            System.out.println(news + " " + name + " " + what);
+        }
+    }
+
+    /** One application. */
+    private static final class Client {
+        final String name;
+        final Thread thread;
+        volatile boolean restart;
+        private final boolean follows;
+        private final String pinned;
+        private final long leastMs;
+        private final long mostMs;
+        private final Path file;
+        private byte[] loaded;
+        private long sequence;
+
+        Client(String[] words) {
+            name = words[1];
+            follows = words[2].equals("follows");
+            pinned = words[3].equals("-") ? null : words[3];
+            leastMs = Long.parseLong(words[4]);
+            mostMs = Long.parseLong(words[5]);
+            file = Path.of(words[6]);
+            thread = new Thread(this::perform, name);
+        }
+
+        private void perform() {
+            try {
+                loaded = Files.readAllBytes(file);
+                tell("loaded", name, 0);
+                while (!ending) {
+                    live();
+                }
+            } catch (IOException | InterruptedException failure) {
+                throw new IllegalStateException(failure);
+            }
+        }
+
+        /** One life of a producer and a consumer: until its time is over, or there is something new to read. */
+        private void live() throws IOException, InterruptedException {
+            long until = System.currentTimeMillis() + ThreadLocalRandom.current().nextLong(leastMs, mostMs);
+            KafkaProducer<String, String> producer = new KafkaProducer<>(configuration(), new StringSerializer(), new StringSerializer());
+            KafkaConsumer<String, String> consumer = new KafkaConsumer<>(configuration(), new StringDeserializer(), new StringDeserializer());
+            try {
+                consumer.subscribe(List.of(name));
+                long nextRecord = 0;
+                while (!ending && System.currentTimeMillis() < until && !refresh()) {
+                    if (!draining && System.currentTimeMillis() >= nextRecord) {
+                        nextRecord = System.currentTimeMillis() + PACE_MS;
+                        send(producer);
+                    }
+                    for (var record : consumer.poll(POLL)) {
+                        tell("read", name, record.value());
+                    }
+                }
+            } catch (AuthenticationException refused) {
+                tell("refused", name, refused.getMessage());
+                Thread.sleep(PACE_MS);
+            } finally {
+                count(producer.metrics());
+                count(consumer.metrics());
+                producer.close(CLOSE);
+                consumer.close(CLOSE);
+            }
+        }
+
+        private void send(KafkaProducer<String, String> producer) {
+            long number = sequence++;
+            producer.send(new ProducerRecord<>(name, Long.toString(number)), (metadata, failure) -> {
+                if (failure == null) {
+                    tell("acknowledged", name, number);
+                } else if (failure instanceof AuthenticationException) {
+                    tell("refused", name, failure.getMessage());
+                }
+            });
+        }
+
+        /** Reads the file if it was restarted, or follows its file and that has changed; whether there is something new. */
+        private boolean refresh() throws IOException {
+            boolean restarted = restart;
+            if (!restarted && !follows) {
+                return false;
+            }
+            restart = false;
+            byte[] bytes = Files.readAllBytes(file);
+            if (!restarted && Arrays.equals(bytes, loaded)) {
+                return false;
+            }
+            loaded = bytes;
+            long written = Files.getLastModifiedTime(file).toMillis();
+            tell("loaded", name, restarted ? 0 : Math.max(0, System.currentTimeMillis() - written));
+            return true;
+        }
+
+        private Properties configuration() throws IOException {
+            Properties properties = new Properties();
+            properties.load(new ByteArrayInputStream(loaded));
+            if (pinned != null) {
+                properties.setProperty("sasl.mechanism", pinned);
+            }
+            properties.setProperty("acks", "all");
+            properties.setProperty("max.block.ms", "1000");
+            properties.setProperty("linger.ms", "0");
+            properties.setProperty("group.id", name);
+            properties.setProperty("auto.offset.reset", "earliest");
+            properties.setProperty("auto.commit.interval.ms", "500");
+            properties.setProperty("session.timeout.ms", "6000");
+            properties.setProperty("reconnect.backoff.max.ms", "1000");
+            properties.setProperty("enable.metrics.push", "false");
+            return properties;
+        }
+
+        /** Adds up what a client counts itself. */
+        private void count(Map<MetricName, ? extends Metric> metrics) {
+            long logins = sum(metrics, "successful-authentication-total");
+            long refusals = sum(metrics, "failed-authentication-total");
+            if (logins > 0) {
+                tell("logins", name, logins);
+            }
+            if (refusals > 0) {
+                tell("refusals", name, refusals);
+            }
+        }
+
+        private static long sum(Map<MetricName, ? extends Metric> metrics, String wanted) {
+            double sum = 0;
+            for (var metric : metrics.entrySet()) {
+                if (metric.getKey().name().equals(wanted) && !metric.getKey().tags().containsKey("node-id")) {
+                    sum += (Double) metric.getValue().metricValue();
+                }
+            }
+            return Math.round(sum);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Applications that produce and consume while their users rotate: none of them may notice.
+//!
+//! ```text
+//! Rotator (the program, or by hand) ──> Kafka, and one file for each application
+//!                                          │ read by habit: at every change, at a restart, never again
+//! clients (librdkafka, Java, our own) <────┘
+//!    │ logins, refusals, records acknowledged and read
+//!    └──> Tally of each application ──> Report <── the brokers' own count of refusals
+//! disturbances ──> a broker is restarted, the rotating process is killed
+//! ```
+//!
+//! Everything that is left to chance comes from one seed, which the report names. A wrong credential hurts whoever logs in,
+//! so every client connects anew each second or two. Refusals are counted twice, at the clients and at the brokers; a
+//! broken connection is none.
+//!
+//! `tests/servers/under_load.rs` has the short run, `main.rs` beside this file the long one (`make soak`); both take this in at
+//! their root, as `load`.
+
+pub mod applications;
+pub mod chance;
+pub mod clients;
+pub mod disturbances;
+pub mod report;
+pub mod rotators;
+pub mod tally;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use applications::Application;
+use chance::Chance;
+use clients::Clients;
+use disturbances::Disturbances;
+use report::Report;
+use rotators::Rotator;
+
+use crate::stack::{Cluster, Listener, StackError, pause, wait_until};
+
+/// How long the slowest client may take to its first login: a JVM compiles its source first, on a busy machine.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How long what was acknowledged may take to be read, once nothing more is written; a consumer group that lost a member
+/// with its broker waits for six seconds.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(40);
+/// How long records that are on their way may take to be acknowledged, once nothing more is sent: a life of a client, and its
+/// end. Before, that nothing is missing says nothing.
+const SETTLE: Duration = Duration::from_secs(6);
+/// The listener of the applications.
+const LISTENER: Listener = Listener::Clients;
+
+/// What one run consists of.
+pub struct Run<'a> {
+    /// Where.
+    pub cluster: &'a Cluster,
+    /// Who.
+    pub applications: Vec<Arc<Application>>,
+    /// For how long rotations begin.
+    pub duration: Duration,
+    /// Where chance begins.
+    pub seed: u64,
+}
+
+impl Run<'_> {
+    /// Provisions, starts the clients, rotates and disturbs until time is up, and lets the clients finish.
+    ///
+    /// # Errors
+    /// When a server or a client does not start, or the rotator gives up.
+    pub fn play(&self, rotator: &dyn Rotator) -> Result<Report, StackError> {
+        let Self { cluster, applications, duration, seed } = self;
+        let refused_before = cluster.failed_authentications();
+        for application in applications.iter().filter(|application| application.kind.has_records()) {
+            cluster.create_topic(application.topic())?;
+        }
+        rotator.provision(applications)?;
+        let clients = Clients::start(cluster, applications)?;
+        clients.await_first_logins(START_PATIENCE)?;
+        let until = Instant::now() + *duration;
+        let disturbances = Disturbances::default();
+        let (rotated, disturbed) = std::thread::scope(|scope| {
+            let disturbed = scope.spawn(|| disturbances.restart_brokers(cluster, until, Chance::of(*seed, "brokers")));
+            let rotated = rotator.rotate(&clients, &disturbances, until);
+            (rotated, disturbed.join().expect("it returns its errors"))
+        });
+        rotated?;
+        disturbed?;
+        clients.stop_producing();
+        pause(SETTLE);
+        wait_until(DRAIN_PATIENCE, || applications.iter().all(|application| application.tally.lost() == 0));
+        clients.stop();
+        let refused = cluster.failed_authentications() - refused_before;
+        Ok(Report::of(applications, refused, &disturbances, *seed))
+    }
+}
