@@ -274,7 +274,15 @@ fn actions(plan: &UserPlan, observed: &Observed, options: &Options) -> Vec<Actio
             Transition::Abort => {
                 actions.push(action(Change::Remove, Subject::Credential, "take the pending credential back"))
             }
-            Transition::Revoke(rotate) => actions.push(rotation_action(plan, rotate, record).destructive()),
+            Transition::Revoke(revoke) => actions.push(
+                action(
+                    Change::Change,
+                    Subject::Credential,
+                    format!("revoke; a fresh one into {}", revoke.place.mechanism),
+                )
+                .on(plan.clusters.clone())
+                .destructive(),
+            ),
             Transition::Recover(recovery) => actions.push(action(
                 Change::Change,
                 Subject::Record,

@@ -39,7 +39,7 @@ pub(super) fn decide(
         Ask::Acknowledge(generation) => acknowledge(record, wanted, *generation, now, decision),
         Ask::Abort => abort(record, decision),
         Ask::Revoke { new_name } => match revocation(record, wanted, *new_name) {
-            Ok(rotate) => decision.transitions.push(Transition::Revoke(rotate)),
+            Ok(revoke) => decision.transitions.push(Transition::Revoke(revoke)),
             Err(blocked) => decision.block(blocked),
         },
         Ask::Recover => recover(record, wanted, facts, decision),
@@ -97,7 +97,7 @@ fn acknowledge(
         Phase::Revoking => {
             decision.transitions.push(Transition::Restarted);
             match revocation(record, wanted, false) {
-                Ok(rotate) => decision.transitions.push(Transition::Revoke(rotate)),
+                Ok(revoke) => decision.transitions.push(Transition::Revoke(revoke)),
                 Err(blocked) => decision.block(blocked),
             }
         }

@@ -10,7 +10,7 @@ mod provision;
 mod rotation;
 mod transition;
 
-pub use transition::{Ask, Drift, Maintenance, Provision, Reason, Recovery, Rotate, Transition};
+pub use transition::{Ask, Drift, Maintenance, Provision, Reason, Recovery, Revoke, Rotate, Transition};
 
 use std::collections::BTreeSet;
 

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{Decision, Reason, Rotate, Transition, given_is_there, list_strangers, list_unreachable, list_unwritable};
+use super::{
+    Decision, Reason, Revoke, Rotate, Transition, given_is_there, list_strangers, list_unreachable, list_unwritable,
+};
 use crate::credential::schedule::{Retirement, due_at, retirement};
 use crate::credential::strategy::next_place;
 use crate::credential::{Account, Blocked, Change, Facts, Phase, Record, Seen, Wanted, WantedAuthentication};
@@ -154,7 +156,7 @@ fn block_unmanaged(wanted: &Wanted, facts: &Facts, active: &crate::credential::S
 /// A revocation under way goes on wherever it can.
 fn revoke_on(record: &Record, wanted: &Wanted, facts: &Facts, decision: &mut Decision) {
     match revocation(record, wanted, false) {
-        Ok(rotate) => decision.transitions.push(Transition::Revoke(rotate)),
+        Ok(revoke) => decision.transitions.push(Transition::Revoke(revoke)),
         Err(blocked) => decision.block(blocked),
     }
     for cluster in record.clusters.keys() {
@@ -169,7 +171,7 @@ fn revoke_on(record: &Record, wanted: &Wanted, facts: &Facts, decision: &mut Dec
 ///
 /// # Errors
 /// [`Blocked::NoNewName`] where another name is asked for and there is none.
-pub(super) fn revocation(record: &Record, wanted: &Wanted, new_name: bool) -> Result<Rotate, Blocked> {
+pub(super) fn revocation(record: &Record, wanted: &Wanted, new_name: bool) -> Result<Revoke, Blocked> {
     let WantedAuthentication::Scram { mechanisms, .. } = &wanted.authentication else {
         return Err(Blocked::Refused("who authenticates it has to revoke its credential".to_owned()));
     };
@@ -187,7 +189,9 @@ pub(super) fn revocation(record: &Record, wanted: &Wanted, new_name: bool) -> Re
     let mechanism = mechanisms.iter().find(|mechanism| !is_used(mechanism)).or(mechanisms.last());
     let mechanism = *mechanism.expect("a document allows at least one mechanism");
     let place = crate::credential::Place { username: name.clone(), mechanism };
-    Ok(Rotate { place, reasons: vec![Reason::Asked], overwrites: false })
+    let is_begun = record.phase == Phase::Revoking;
+    let revokes = record.slots().filter(|_| !is_begun).map(|slot| slot.generation).collect();
+    Ok(Revoke { place, revokes })
 }
 
 /// The differences that only a rotation can carry out; those that nothing can are [`super::maintenance`]'s.

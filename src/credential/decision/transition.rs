@@ -47,7 +47,7 @@ pub enum Transition {
     /// Take the pending credential back. Ends in IDLE.
     Abort,
     /// Cut a stolen credential off, and put a fresh one in its place. Ends in IDLE.
-    Revoke(Rotate),
+    Revoke(Revoke),
     /// Note what a restored store does not know, so that a rotation leads past it.
     Recover(Recovery),
     /// Clusters that are no longer the user's: what they hold is owed from now on (R12). The phase stays.
@@ -86,6 +86,15 @@ pub struct Rotate {
     pub reasons: Vec<Reason>,
     /// Whether it is the slot in use, so that clients are locked out for a moment.
     pub overwrites: bool,
+}
+
+/// How a stolen credential is cut off.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revoke {
+    /// The slot of the fresh credential.
+    pub place: Place,
+    /// The generations that are revoked; empty where that is written down already, and goes on.
+    pub revokes: BTreeSet<Generation>,
 }
 
 /// Why a credential is replaced.

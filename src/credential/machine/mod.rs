@@ -89,7 +89,7 @@ pub fn next(subject: &Subject<'_>, transition: &Transition, context: &Context<'_
         Transition::Acknowledge(_) => rotate::acknowledge(record, context),
         Transition::Restarted => revoke::note_restart(record, context),
         Transition::Abort => rotate::abort(subject, record, context),
-        Transition::Revoke(rotate) => revoke::revoke(subject, record, rotate, context),
+        Transition::Revoke(asked) => revoke::revoke(subject, record, asked, context),
         Transition::Recover(recovery) => rotate::recover(record, recovery, context),
         Transition::Leave(clusters) => leave::leave(record, clusters, context),
         Transition::Pay(clusters) => leave::pay(subject, record, clusters, context),

@@ -15,7 +15,7 @@ use super::slots::{
 use super::{Context, Subject, write};
 use crate::credential::schedule::after;
 use crate::credential::{
-    Account, Content, Cut, Origin, Phase, Place, Record, Revocation, Rotate, Seen, Step, WantedAuthentication,
+    Account, Content, Cut, Origin, Phase, Place, Record, Revocation, Revoke, Seen, Step, WantedAuthentication,
 };
 use crate::names::{ClusterName, SmallMap, UserName};
 
@@ -34,17 +34,14 @@ pub(super) fn note_restart(record: &Record, context: &Context<'_>) -> Step {
     write(noted, context)
 }
 
-pub(super) fn revoke(subject: &Subject<'_>, record: &Record, rotate: &Rotate, context: &Context<'_>) -> Step {
+pub(super) fn revoke(subject: &Subject<'_>, record: &Record, asked: &Revoke, context: &Context<'_>) -> Step {
     let Some(revocation) = &record.revocation else {
-        return if record.phase == Phase::Idle && !subject.progress.emptied.is_empty() {
-            Step::Settled
-        } else {
-            enter(subject, record, context)
-        };
+        let is_due = record.slots().any(|slot| asked.revokes.contains(&slot.generation));
+        return if is_due { enter(subject, record, context) } else { Step::Settled };
     };
     let (clusters, missing) = reachable(subject, record);
     let step = cut(subject, record, revocation, &clusters, context)
-        .or_else(|| replace(subject, record, revocation, rotate, &clusters, context))
+        .or_else(|| replace(subject, record, revocation, asked, &clusters, context))
         .or_else(|| give_back(subject, record, revocation, &clusters, context));
     if let Some(step) = step {
         return step;
@@ -151,7 +148,7 @@ fn replace(
     subject: &Subject<'_>,
     record: &Record,
     revocation: &Revocation,
-    rotate: &Rotate,
+    asked: &Revoke,
     clusters: &BTreeSet<ClusterName>,
     context: &Context<'_>,
 ) -> Option<Step> {
@@ -166,7 +163,7 @@ fn replace(
         return None;
     }
     let Some(pending) = record.pending.as_deref() else {
-        return Some(prepare(subject, record, rotate, context));
+        return Some(prepare(subject, record, asked, context));
     };
     // Who holds nothing that was stolen has access at once.
     let fresh = ready.iter().map(|cluster| Account::new(cluster, &pending.username));
@@ -183,7 +180,7 @@ fn replace(
         })
 }
 
-fn prepare(subject: &Subject<'_>, record: &Record, rotate: &Rotate, context: &Context<'_>) -> Step {
+fn prepare(subject: &Subject<'_>, record: &Record, asked: &Revoke, context: &Context<'_>) -> Step {
     let Some(wanted) = subject.wanted else { return Step::Wait("its document is gone".to_owned()) };
     let WantedAuthentication::Scram { given, length, .. } = &wanted.authentication else { return Step::Settled };
     let Some((pending, source)) = &subject.progress.material else {
@@ -191,7 +188,7 @@ fn prepare(subject: &Subject<'_>, record: &Record, rotate: &Rotate, context: &Co
             Some((path, key)) => Origin::Given { path: path.clone(), key: key.clone() },
             None => Origin::Generated(*length),
         };
-        return order_material(subject, wanted, record, rotate.place.clone(), origin);
+        return order_material(subject, wanted, record, asked.place.clone(), origin);
     };
     let mut prepared = record.clone();
     prepared.allotted = pending.generation;
