@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Outcome;
+use super::floor::Floor;
 use super::process::{self, Ran};
 use super::report::{Report, say};
 use super::stack::{Cluster, ClusterBuilder, KafkaVersion, Listener};
-use super::{documents, floor};
+use super::{documents, rotations};
 
 /// Users, unless the environment says otherwise.
 const USERS: usize = 10_000;
@@ -23,8 +24,9 @@ pub fn measure(report: &mut Report) -> Outcome<()> {
     let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).nodes(3).start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // A first pass over everything small warms the brokers, so that the floor does not pay for their compilation alone.
-    runtime.block_on(floor::measure(&mut Report::default(), &cluster, &folder.path().join("warm"), 500))?;
-    let floor = runtime.block_on(floor::measure(report, &cluster, folder.path(), users))?;
+    let mut aside = Report::default();
+    runtime.block_on(Floor::of(&mut aside, &cluster, 500).first_apply(&folder.path().join("warm")))?;
+    let floor = runtime.block_on(Floor::of(report, &cluster, users).first_apply(folder.path()))?;
     report.note(format!("floor, {users} users: sum"), floor, "s");
 
     let bench = Bench { cluster: &cluster, folder: folder.path().to_owned() };
@@ -64,16 +66,19 @@ pub fn measure(report: &mut Report) -> Outcome<()> {
     for (what, count) in traffic {
         report.note(format!("second apply: {what} per 1,000 users"), count * 1_000.0 / users as f64, "");
     }
-    Ok(())
+    let floor = runtime.block_on(Floor::of(report, &cluster, users).rotation(folder.path()))?;
+    report.note(format!("rotation floor, {users} users: sum"), floor, "s");
+    rotations::measure_all(report, &bench, users, floor)?;
+    rotations::measure_one(report, &bench, &runtime)
 }
 
-struct Bench<'a> {
-    cluster: &'a Cluster,
-    folder: PathBuf,
+pub struct Bench<'a> {
+    pub cluster: &'a Cluster,
+    pub folder: PathBuf,
 }
 
 impl Bench<'_> {
-    fn kastellan(&self) -> Command {
+    pub fn kastellan(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kastellan"));
         command
             .env_clear()
@@ -84,25 +89,25 @@ impl Bench<'_> {
     }
 
     /// An identity and a store by `init`, and the documents.
-    fn prepare(&self, users: usize) -> Outcome<()> {
+    pub fn prepare(&self, users: usize) -> Outcome<()> {
         let mut init = self.kastellan();
         init.arg("init").arg(self.folder.join("unused"));
         init.arg("--store").arg(self.folder.join("store")).arg("--identity").arg(self.folder.join("identity.txt"));
         let ran = process::run(&mut init)?;
         assert_eq!(ran.status, 0, "init failed");
         let (admin, clients) = (self.cluster.bootstrap(Listener::Admin), self.cluster.bootstrap(Listener::Clients));
-        documents::write(&self.folder.join("documents"), users, &admin, &clients)?;
+        documents::write(&self.folder.join("documents"), users, &admin, &clients, "1h")?;
         Ok(())
     }
 
-    fn apply(&self) -> Outcome<Ran> {
+    pub fn apply(&self) -> Outcome<Ran> {
         let mut apply = self.kastellan();
         apply.args(["apply", "--auto-approve", "-o", "json", "-f"]).arg(self.folder.join("documents"));
         process::run(&mut apply)
     }
 }
 
-fn effects_of(ran: &Ran) -> Outcome<BTreeMap<String, usize>> {
+pub fn effects_of(ran: &Ran) -> Outcome<BTreeMap<String, usize>> {
     let view: serde_json::Value = serde_json::from_str(&ran.stdout)?;
     Ok(serde_json::from_value(view["effects"].clone())?)
 }

@@ -16,15 +16,16 @@ pub fn user_document(name: &str) -> String {
     )
 }
 
-/// Documents of `users` users, some thousands a file, beside a store and a cluster.
-pub fn write(folder: &Path, users: usize, admin: &str, clients: &str) -> std::io::Result<()> {
+/// Documents of `users` users, some thousands a file, beside a store and a cluster whose users flip with this overlap.
+pub fn write(folder: &Path, users: usize, admin: &str, clients: &str, overlap: &str) -> std::io::Result<()> {
     let head = format!(
         "apiVersion: kastellan.io/v1alpha1\nkind: CredentialStore\nmetadata: {{name: local}}\nspec:\n  \
          age: {{directory: ../store, identityFile: ../identity.txt}}\n---\n\
          apiVersion: kastellan.io/v1alpha1\nkind: KafkaCluster\nmetadata: {{name: bench}}\nspec:\n  \
          bootstrapServers: \"{admin}\"\n  admin: {{authentication: {{type: scram-sha-512, username: kastellan, \
          password: {{valueFrom: {{env: KAFKA_ADMIN_PASSWORD}}}}}}}}\n  clients: {{bootstrapServers: \"{clients}\", \
-         mechanisms: [scram-sha-512, scram-sha-256]}}\n"
+         mechanisms: [scram-sha-512, scram-sha-256]}}\n  \
+         defaults: {{rotation: {{strategy: mechanism-flip, overlap: {overlap}}}}}\n"
     );
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("head.yaml"), head)?;

@@ -1,5 +1,5 @@
-//! The floor of a first apply: its bare parts, one after the other, at the same concurrency, for as many users as the
-//! apply has, on the same brokers and the same disk.
+//! The floor of a piece of work: its bare parts, one after the other, at the same concurrency, for as many users as the
+//! work has, on the same brokers and the same disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,84 +35,113 @@ impl Randomness for System {
 /// Users of one batch of keys, requests or writes.
 const BATCH: usize = 2_000;
 
-/// Measures the parts; answers their sum in seconds.
-pub async fn measure(report: &mut Report, cluster: &Cluster, folder: &Path, users: usize) -> Outcome<f64> {
-    let names = (0..users).map(|index| format!("floor-{index:06}")).collect::<Vec<_>>();
-    let mut total = 0.0;
-    let mut part = |report: &mut Report, what: &str, seconds: f64| {
+/// The bare parts of a piece of work for `users` users; each answers its sum in seconds.
+pub struct Floor<'a> {
+    report: &'a mut Report,
+    cluster: &'a Cluster,
+    names: Vec<String>,
+    total: f64,
+}
+
+impl<'a> Floor<'a> {
+    pub fn of(report: &'a mut Report, cluster: &'a Cluster, users: usize) -> Self {
+        Self { report, cluster, names: (0..users).map(|index| format!("floor-{index:06}")).collect(), total: 0.0 }
+    }
+
+    fn part(&mut self, what: &str, since: Instant) {
+        let seconds = since.elapsed().as_secs_f64();
         say(&format!("  floor: {what}: {seconds:.2} s"));
-        report.note(format!("floor, {users} users: {what}"), seconds, "s");
-        total += seconds;
-    };
-
-    let started = Instant::now();
-    let credentials = derive(users);
-    part(report, "PBKDF2", started.elapsed().as_secs_f64());
-
-    let password = Arc::new(cluster.kastellan.password.duplicate());
-    let authentication = Authentication::Scram {
-        mechanism: Mechanism::ScramSha512,
-        username: UserName::parse(&cluster.kastellan.username)?,
-        password,
-    };
-    let endpoint = Endpoint {
-        bootstrap: HostPort::parse_list(&cluster.bootstrap(Listener::Admin))?,
-        tls: None,
-        authentication,
-        client_id: "floor".to_owned(),
-    };
-    let admin = Admin::connect(endpoint, Deadlines::default()).await?;
-
-    let started = Instant::now();
-    for names in names.chunks(BATCH) {
-        let acls = names.iter().flat_map(|name| rules(name)).collect::<Vec<_>>();
-        let outcomes = admin.create_acls(acls).await;
-        assert!(outcomes.iter().all(|outcome| outcome.is_success()), "an ACL was refused");
+        self.report.note(format!("floor, {} users: {what}", self.names.len()), seconds, "s");
+        self.total += seconds;
     }
-    part(report, "creating ACLs", started.elapsed().as_secs_f64());
 
-    let started = Instant::now();
-    let pairs = names.iter().map(UserName::parse).collect::<Result<Vec<_>, _>>()?;
-    let pairs = pairs.iter().zip(&credentials).collect::<Vec<_>>();
-    for pairs in pairs.chunks(BATCH) {
-        let outcomes = admin.alter_scram(pairs.iter().map(|(user, scram)| upsert(user, scram)).collect()).await;
-        assert!(outcomes.iter().all(|(_, outcome)| outcome.is_success()), "an upsert was refused");
+    /// A first apply: keys, ACLs, credentials, a login on every broker, and the store.
+    pub async fn first_apply(mut self, folder: &Path) -> Outcome<f64> {
+        let admin = self.admin().await?;
+        let started = Instant::now();
+        let credentials = derive(self.names.len(), Mechanism::ScramSha512);
+        self.part("PBKDF2, SHA-512", started);
+        let started = Instant::now();
+        for names in self.names.chunks(BATCH) {
+            let acls = names.iter().flat_map(|name| rules(name)).collect::<Vec<_>>();
+            let outcomes = admin.create_acls(acls).await;
+            assert!(outcomes.iter().all(|outcome| outcome.is_success()), "an ACL was refused");
+        }
+        self.part("creating ACLs", started);
+        self.upsert_and_log_in(&admin, &credentials).await?;
+        let started = Instant::now();
+        write_store(&folder.join("floor"), &self.names, credentials, 2).await?;
+        self.part("encrypting, and durable writes (2 records, 1 material, 1 credential each)", started);
+        Ok(self.total)
     }
-    part(report, "SCRAM upserts", started.elapsed().as_secs_f64());
-    let brokers = admin.cluster().brokers.keys().copied().collect::<Vec<_>>();
-    admin.barrier(&brokers, std::time::Duration::from_secs(20)).await;
 
-    let endpoint = ClientsEndpoint {
-        bootstrap: HostPort::parse_list(&cluster.bootstrap(Listener::Clients))?,
-        tls: None,
-        client_id: "floor".to_owned(),
-    };
-    let id = admin.cluster().id.clone();
-    let logins = Logins::discover(endpoint, Mechanism::ALL.to_vec(), id, Deadlines::default()).await?;
-    let (user, credential) = pairs[0];
-    logins.login(LoginRequest { target: LoginTarget::Bootstrap, user, credential }).await;
-    let started = Instant::now();
-    for pairs in pairs.chunks(BATCH) {
-        let requests = pairs.iter().flat_map(|(user, credential)| {
-            brokers.iter().map(move |&broker| LoginRequest { target: LoginTarget::Broker(broker), user, credential })
-        });
-        let outcomes = logins.login_many(&requests.collect::<Vec<_>>()).await;
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, LoginOutcome::LoggedIn(_))), "a login failed");
+    /// A rotation of all of them to the other mechanism, up to its publication.
+    pub async fn rotation(mut self, folder: &Path) -> Outcome<f64> {
+        let admin = self.admin().await?;
+        let started = Instant::now();
+        let credentials = derive(self.names.len(), Mechanism::ScramSha256);
+        self.part("PBKDF2, SHA-256", started);
+        self.upsert_and_log_in(&admin, &credentials).await?;
+        let started = Instant::now();
+        write_store(&folder.join("rotation-floor"), &self.names, credentials, 3).await?;
+        self.part("encrypting, and durable writes (3 records, 1 material, 1 credential each)", started);
+        Ok(self.total)
     }
-    part(report, &format!("{} logins", users * brokers.len()), started.elapsed().as_secs_f64());
 
-    let started = Instant::now();
-    write_store(&folder.join("floor"), &names, credentials).await?;
-    part(
-        report,
-        "encrypting, and durable writes (2 records, 1 material, 1 credential each)",
-        started.elapsed().as_secs_f64(),
-    );
-    Ok(total)
+    async fn admin(&self) -> Outcome<Admin> {
+        let authentication = Authentication::Scram {
+            mechanism: Mechanism::ScramSha512,
+            username: UserName::parse(&self.cluster.kastellan.username)?,
+            password: Arc::new(self.cluster.kastellan.password.duplicate()),
+        };
+        let endpoint = Endpoint {
+            bootstrap: HostPort::parse_list(&self.cluster.bootstrap(Listener::Admin))?,
+            tls: None,
+            authentication,
+            client_id: "floor".to_owned(),
+        };
+        Ok(Admin::connect(endpoint, Deadlines::default()).await?)
+    }
+
+    async fn upsert_and_log_in(&mut self, admin: &Admin, credentials: &[ScramCredential]) -> Outcome<()> {
+        let started = Instant::now();
+        let users = self.names.iter().map(UserName::parse).collect::<Result<Vec<_>, _>>()?;
+        let pairs = users.iter().zip(credentials).collect::<Vec<_>>();
+        for pairs in pairs.chunks(BATCH) {
+            let outcomes = admin.alter_scram(pairs.iter().map(|(user, scram)| upsert(user, scram)).collect()).await;
+            assert!(outcomes.iter().all(|(_, outcome)| outcome.is_success()), "an upsert was refused");
+        }
+        self.part("SCRAM upserts", started);
+        let brokers = admin.cluster().brokers.keys().copied().collect::<Vec<_>>();
+        admin.barrier(&brokers, std::time::Duration::from_secs(20)).await;
+        let endpoint = ClientsEndpoint {
+            bootstrap: HostPort::parse_list(&self.cluster.bootstrap(Listener::Clients))?,
+            tls: None,
+            client_id: "floor".to_owned(),
+        };
+        let id = admin.cluster().id.clone();
+        let logins = Logins::discover(endpoint, Mechanism::ALL.to_vec(), id, Deadlines::default()).await?;
+        let (user, credential) = pairs[0];
+        logins.login(LoginRequest { target: LoginTarget::Bootstrap, user, credential }).await;
+        let started = Instant::now();
+        for pairs in pairs.chunks(BATCH) {
+            let requests = pairs.iter().flat_map(|(user, credential)| {
+                brokers.iter().map(move |&broker| LoginRequest {
+                    target: LoginTarget::Broker(broker),
+                    user,
+                    credential,
+                })
+            });
+            let outcomes = logins.login_many(&requests.collect::<Vec<_>>()).await;
+            assert!(outcomes.iter().all(|outcome| matches!(outcome, LoginOutcome::LoggedIn(_))), "a login failed");
+        }
+        self.part(&format!("{} logins", pairs.len() * brokers.len()), started);
+        Ok(())
+    }
 }
 
 /// Keys on all cores.
-fn derive(users: usize) -> Vec<ScramCredential> {
+fn derive(users: usize, mechanism: Mechanism) -> Vec<ScramCredential> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let shares = (0..threads).map(|thread| {
@@ -122,7 +151,7 @@ fn derive(users: usize) -> Vec<ScramCredential> {
                 let one = |_| {
                     let password = draw_password(&mut system, PasswordLength::default());
                     let salt = draw_salt(&mut system);
-                    ScramCredential::derive(Mechanism::ScramSha512, password, salt, Iterations::default())
+                    ScramCredential::derive(mechanism, password, salt, Iterations::default())
                 };
                 (0..count).map(one).collect::<Vec<_>>()
             })
@@ -159,8 +188,13 @@ fn upsert(user: &UserName, scram: &ScramCredential) -> ScramAlteration {
     ScramAlteration { user: user.clone(), change, not_after: None }
 }
 
-/// The same documents that a first apply writes, in the same batches.
-async fn write_store(folder: &Path, names: &[String], credentials: Vec<ScramCredential>) -> Outcome<()> {
+/// The same documents that the engine writes, in the same batches: each record `record_writes` times.
+async fn write_store(
+    folder: &Path,
+    names: &[String],
+    credentials: Vec<ScramCredential>,
+    record_writes: usize,
+) -> Outcome<()> {
     let settings = AgeSettings {
         name: StoreName::parse("floor")?,
         directory: folder.join("store"),
@@ -185,8 +219,6 @@ async fn write_store(folder: &Path, names: &[String], credentials: Vec<ScramCred
         assert!(written.iter().all(Result::is_ok), "material was not written");
         let records = users.iter().zip(names).map(|(user, name)| super::planning::blank_record(user, name));
         let records = records.collect::<Vec<Record>>();
-        let first = records.iter().map(|record| RecordWrite { record: record.clone(), expected: None });
-        let versions = store.write_records(first.collect()).await;
         let documents = users.iter().zip(&material).zip(names).map(|((user, (_, material)), name)| CredentialWrite {
             user: user.clone(),
             document: Arc::new(CredentialDocument::Live(Box::new(live(name, material)))),
@@ -194,12 +226,13 @@ async fn write_store(folder: &Path, names: &[String], credentials: Vec<ScramCred
         });
         let written = store.write_credentials(documents.collect()).await;
         assert!(written.iter().all(Result::is_ok), "a credential was not written");
-        let second = records
-            .into_iter()
-            .zip(versions)
-            .map(|(record, version)| RecordWrite { record, expected: Some(version.expect("a record was written")) });
-        let written = store.write_records(second.collect()).await;
-        assert!(written.iter().all(Result::is_ok), "a record was not written");
+        let mut versions = vec![None; records.len()];
+        for _ in 0..record_writes {
+            let writes = records.iter().zip(versions);
+            let writes = writes.map(|(record, expected)| RecordWrite { record: record.clone(), expected });
+            let written = store.write_records(writes.collect()).await;
+            versions = written.into_iter().map(|version| Some(version.expect("a record was written"))).collect();
+        }
     }
     Ok(())
 }

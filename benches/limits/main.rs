@@ -9,6 +9,7 @@ mod floor;
 mod planning;
 mod process;
 mod report;
+mod rotations;
 
 #[path = "../../tests/stack/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the stack serves all tests; the bench needs a part of it")]

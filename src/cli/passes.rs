@@ -6,7 +6,7 @@ use super::arguments::{PassArguments, UserArguments};
 use super::{documents, output, surroundings, users};
 use crate::credential::Seen;
 use crate::diagnostic::{Chain, ExitStatus};
-use crate::engine::{ConnectError, Links, Mode, connect, observe};
+use crate::engine::{ConnectError, Links, Mode, Whom, connect, observe};
 use crate::names::{NamespacedName, Scope};
 use crate::plan::{Options, Plan, plan};
 use crate::spec::Documents;
@@ -70,7 +70,9 @@ pub(super) async fn prepare(documents: &Documents, request: &Request, mode: Mode
     let selection = Selection { scope: request.scope.clone(), adopt: request.adopt.clone() };
     let desired = resolve(documents, &selection, &ca_pems);
     let links = open(documents, mode, surroundings).await?;
-    let observed = observe(&links, &desired).await;
+    let asked = request.options.asked.as_ref();
+    let whom = asked.map_or(Whom::Everybody, |asked| Whom::Only(&asked.users));
+    let observed = observe(&links, &desired, whom).await;
     let plan = plan(&desired, &observed, &request.options, crate::engine::now().wall);
     let view = PlanView::new(&plan, &desired, &observed, &request.options);
     Ok(Pass { links, desired, plan, view })

@@ -4,7 +4,7 @@ use super::arguments::{PlainFormat, StatusArguments};
 use super::{documents, output, passes, surroundings, users};
 use crate::credential::Seen;
 use crate::diagnostic::ExitStatus;
-use crate::engine::{Mode, observe};
+use crate::engine::{Mode, Whom, observe};
 use crate::spec::Documents;
 use crate::state::{Selection, resolve};
 use crate::view::{StatusView, UserStatus, status_text};
@@ -23,7 +23,7 @@ async fn show(arguments: StatusArguments) -> Result<ExitStatus, ExitStatus> {
     // The records tell everything; no cluster is contacted.
     let only_stores = Documents { stores: documents.stores, ..Documents::default() };
     let links = passes::open(&only_stores, Mode::Look, surroundings).await?;
-    let observed = observe(&links, &desired).await;
+    let observed = observe(&links, &desired, Whom::Everybody).await;
     let selected = users::select(&arguments.users, observed.records.keys())?;
     let now = crate::engine::now().wall;
     let unknown = observed.stores_unknown.iter().map(|(store, why)| (store.to_string(), why.to_string())).collect();

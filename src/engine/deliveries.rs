@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::connect::Links;
+use super::observe::Whom;
 use super::run::{Failure, Job, Performed};
 use super::store_effects::{live_credential, load_material};
 use crate::credential::{DeliveryRecord, DeliveryState, Effect, Outcome, Phase, Record, Seen, Slot, Wanted};
@@ -20,12 +21,13 @@ pub(super) async fn observe(
     links: &Links,
     desired: &Desired,
     observed: &Observed,
+    whom: Whom<'_>,
 ) -> BTreeMap<NamespacedName, BTreeMap<DeliveryName, DeliveryState>> {
     let mut states: BTreeMap<NamespacedName, BTreeMap<DeliveryName, DeliveryState>> = BTreeMap::new();
     let mut requests = Vec::new();
     let record_of =
         |user: &NamespacedName| observed.records.get(user).and_then(Seen::known).map(|found| &found.record.value);
-    for (user, wanted) in &desired.users {
+    for (user, wanted) in desired.users.iter().filter(|(user, _)| whom.includes(user)) {
         let record = record_of(user);
         for (name, delivery) in &wanted.deliveries {
             match request(links, desired, user, name, delivery, published_name(&wanted.wanted, record), record) {
@@ -36,7 +38,8 @@ pub(super) async fn observe(
             }
         }
     }
-    for (user, record) in observed.records.keys().filter_map(|user| Some((user, record_of(user)?))) {
+    let recorded = observed.records.keys().filter(|user| whom.includes(user));
+    for (user, record) in recorded.filter_map(|user| Some((user, record_of(user)?))) {
         let declared = desired.users.get(user).map(|user| &user.deliveries);
         for name in record.deliveries.keys().filter(|name| declared.is_none_or(|all| !all.contains_key(*name))) {
             states.entry(user.clone()).or_default().insert(name.clone(), DeliveryState::Surplus);

@@ -26,7 +26,7 @@ mod verify;
 pub use crate::machine::{now, random_bytes};
 pub use connect::{ClusterLink, ConnectError, Links, Mode, StoreLink, Surroundings, Traffic, connect};
 pub use execute::{Executed, Failed, Finished, Limits, execute};
-pub use observe::{list_records, observe};
+pub use observe::{Whom, list_records, observe};
 pub use run::{Event, Events};
 pub use second_opinion::{SecondOpinions, second_opinions};
 pub use verify::{Verified, verify};

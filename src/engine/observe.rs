@@ -18,15 +18,35 @@ use crate::state::{ClusterObserved, Desired, Observed, RecordObserved};
 /// Inputs of stores that are looked at side by side.
 pub(super) const INPUTS_AT_ONCE: usize = 16;
 
-/// Observes everything that `desired` and the stores' records name.
-pub async fn observe(links: &Links, desired: &Desired) -> Observed {
+/// Whom an observation is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Whom<'a> {
+    /// Every user that documents or records name.
+    Everybody,
+    /// These. Records, ACLs and quotas are everybody's all the same: they are one list.
+    Only(&'a BTreeSet<NamespacedName>),
+}
+
+impl Whom<'_> {
+    /// Whether a user is meant.
+    pub(super) fn includes(self, user: &NamespacedName) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Only(users) => users.contains(user),
+        }
+    }
+}
+
+/// Observes everything that `desired` and the stores' records name of some users.
+pub async fn observe(links: &Links, desired: &Desired, whom: Whom<'_>) -> Observed {
     let (mut observed, access) = tokio::join!(observe_records(links), observe_access(links));
-    let names = names_by_cluster(desired, &observed);
+    let names = names_by_cluster(desired, &observed, whom);
     observed.clusters = observe_slots(links, access, &names).await;
-    let (documents, sources) = tokio::join!(observe_documents(links, &observed), observe_sources(links, desired));
+    let (documents, sources) =
+        tokio::join!(observe_documents(links, &observed, whom), observe_sources(links, desired, whom));
     observed.documents = documents;
     observed.sources = sources;
-    observed.deliveries = deliveries::observe(links, desired, &observed).await;
+    observed.deliveries = deliveries::observe(links, desired, &observed, whom).await;
     observed
 }
 
@@ -143,14 +163,20 @@ fn unknown<T>(error: &KafkaError) -> Seen<T> {
 
 /// The user names whose credentials are looked for on each cluster: those of documents, and those of records. Whom
 /// somebody else authenticates may have credentials of somebody else, and these are none of our business.
-fn names_by_cluster(desired: &Desired, observed: &Observed) -> BTreeMap<ClusterName, BTreeSet<UserName>> {
+fn names_by_cluster(
+    desired: &Desired,
+    observed: &Observed,
+    whom: Whom<'_>,
+) -> BTreeMap<ClusterName, BTreeSet<UserName>> {
     let mut names: BTreeMap<ClusterName, BTreeSet<UserName>> = BTreeMap::new();
-    for user in desired.users.values().filter(|user| user.wanted.authentication != WantedAuthentication::External) {
+    let declared = desired.users.iter().filter(|(user, _)| whom.includes(user)).map(|(_, user)| user);
+    for user in declared.filter(|user| user.wanted.authentication != WantedAuthentication::External) {
         for cluster in &user.wanted.clusters {
             names.entry(cluster.clone()).or_default().extend(user.wanted.names().iter().cloned());
         }
     }
-    for found in observed.records.values().filter_map(Seen::known) {
+    let recorded = observed.records.iter().filter(|(user, _)| whom.includes(user)).map(|(_, seen)| seen);
+    for found in recorded.filter_map(Seen::known) {
         let record = &found.record.value;
         if record.authentication != crate::credential::Authentication::Scram || record.scope != desired.scope {
             continue;
@@ -185,10 +211,12 @@ async fn observe_slots(
 async fn observe_documents(
     links: &Links,
     observed: &Observed,
+    whom: Whom<'_>,
 ) -> BTreeMap<NamespacedName, Seen<Option<crate::credential::Version>>> {
     let mut by_store: BTreeMap<&StoreName, Vec<NamespacedName>> = BTreeMap::new();
     for (user, seen) in &observed.records {
-        if let Seen::Known(found) = seen
+        if whom.includes(user)
+            && let Seen::Known(found) = seen
             && found.record.value.document.is_some()
         {
             by_store.entry(&found.store).or_default().push(user.clone());
@@ -211,8 +239,10 @@ async fn observe_documents(
 async fn observe_sources(
     links: &Links,
     desired: &Desired,
+    whom: Whom<'_>,
 ) -> BTreeMap<NamespacedName, Seen<Option<crate::credential::Version>>> {
-    let given = desired.users.iter().filter_map(|(user, wanted)| match &wanted.wanted.authentication {
+    let declared = desired.users.iter().filter(|(user, _)| whom.includes(user));
+    let given = declared.filter_map(|(user, wanted)| match &wanted.wanted.authentication {
         WantedAuthentication::Scram { given: Some((path, key)), .. } => Some((user, &wanted.store, path, key)),
         WantedAuthentication::Scram { given: None, .. } | WantedAuthentication::External => None,
     });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kastellan::credential::Seen;
 use kastellan::deliver::Deliveries;
 use kastellan::engine::{
-    ClusterLink, Event, Events, Executed, Limits, Links, StoreLink, Surroundings, execute, observe,
+    ClusterLink, Event, Events, Executed, Limits, Links, StoreLink, Surroundings, Whom, execute, observe,
 };
 use kastellan::kafka::{Admin, Deadlines, Logins};
 use kastellan::names::{ClusterName, Mechanism, StoreName};
@@ -121,7 +121,7 @@ impl World {
         let adopt = adopt.iter().map(|user| user.parse().unwrap()).collect();
         let selection = Selection { adopt, ..Selection::default() };
         let desired = resolve(&documents(users), &selection, &BTreeMap::new());
-        let observed = observe(&links, &desired).await;
+        let observed = observe(&links, &desired, Whom::Everybody).await;
         let plan = plan(&desired, &observed, options, jiff::Timestamp::now());
         let view = PlanView::new(&plan, &desired, &observed, options);
         Planned { links, desired, plan, view }
