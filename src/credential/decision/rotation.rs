@@ -41,11 +41,24 @@ pub(super) fn decide(record: &Record, wanted: &Wanted, facts: &Facts, now: Times
     }
 }
 
-/// Goes on from PREPARED or VERIFIED.
+/// Goes on from PREPARED or VERIFIED; takes back what the documents do not ask for any more, as long as that is possible.
 pub(super) fn resume(record: &Record, wanted: &Wanted, facts: &Facts, decision: &mut Decision) {
+    if record.phase == Phase::Prepared && is_outdated(record, wanted) {
+        return decision.transitions.push(Transition::Abort);
+    }
     decision.transitions.push(Transition::Resume(record.allotted));
     list_unreachable(wanted, facts, decision);
     list_unwritable(facts, decision);
+}
+
+/// Whether the pending credential goes to a place that the documents do not ask for any more: they changed in the middle of a
+/// rotation. Its name may never have been given access.
+fn is_outdated(record: &Record, wanted: &Wanted) -> bool {
+    let Some(pending) = record.pending.as_deref().filter(|_| !record.is_first() && !record.overwrites()) else {
+        return false;
+    };
+    let WantedAuthentication::Scram { mechanisms, .. } = &wanted.authentication else { return false };
+    !wanted.names().contains(&pending.username) || !mechanisms.contains(&pending.mechanism)
 }
 
 /// Takes what is old away when its time is over, and says what it waits for until then.
@@ -80,7 +93,10 @@ fn reasons(record: &Record, wanted: &Wanted, facts: &Facts, now: Timestamp) -> V
     let changes = changes(record, wanted, facts).into_iter().map(Reason::Change);
     let every = wanted.rotation.as_ref().and_then(|rotation| rotation.every);
     let due = due_at(record, wanted).filter(|&at| at <= now).and(every).map(Reason::Due);
-    changes.chain(due).collect()
+    // A recovery that was interrupted after it noted what was seen.
+    let is_ahead = |seen: &crate::names::Generation| *seen > record.generation && *seen <= record.allotted;
+    let recovery = facts.newest_delivered().filter(is_ahead).map(|_| Reason::Recovery);
+    changes.chain(due).chain(recovery).collect()
 }
 
 /// Begins a rotation for these reasons, where everything it needs can be seen; nothing without a reason.

@@ -11,7 +11,7 @@ pub(super) fn publish(subject: &Subject<'_>, record: &Record, slot: &Slot, conte
     if subject.progress.document.is_none() {
         return Some(Step::Act(Effect::Document(slot.clone())));
     }
-    let names = undelivered(subject);
+    let names = undelivered(subject, slot);
     if !names.is_empty() {
         let mut announced = record.clone();
         announce_deliveries(subject, &mut announced);
@@ -20,27 +20,30 @@ pub(super) fn publish(subject: &Subject<'_>, record: &Record, slot: &Slot, conte
         }
         return Some(Step::Act(Effect::Deliver { names, slot: slot.clone() }));
     }
-    undeliverable(subject).map(Step::Wait)
+    undeliverable(subject, slot).map(Step::Wait)
 }
 
 /// A place that cannot be written now, and why: what is published there must not be retired before it is.
-pub(super) fn undeliverable(subject: &Subject<'_>) -> Option<String> {
+pub(super) fn undeliverable(subject: &Subject<'_>, slot: &Slot) -> Option<String> {
     subject.facts.deliveries.iter().find_map(|(name, state)| match state {
         DeliveryState::Refused { why, .. } | DeliveryState::Unknown(why) => Some(format!("delivery `{name}`: {why}")),
-        DeliveryState::Ahead(generation) => Some(format!("delivery `{name}` carries generation {generation}")),
-        DeliveryState::Pending { .. } | DeliveryState::InStep | DeliveryState::Surplus => None,
+        DeliveryState::Ahead(generation) if *generation >= slot.generation => {
+            Some(format!("delivery `{name}` carries generation {generation}"))
+        }
+        DeliveryState::Pending { .. } | DeliveryState::InStep | DeliveryState::Surplus | DeliveryState::Ahead(_) => {
+            None
+        }
     })
 }
 
 /// Every declared delivery that does not hold the new credential yet. One that was in step when the plan was made is so
 /// with an older credential.
-fn undelivered(subject: &Subject<'_>) -> BTreeSet<DeliveryName> {
+fn undelivered(subject: &Subject<'_>, slot: &Slot) -> BTreeSet<DeliveryName> {
     let is_due = |state: &DeliveryState| match state {
         DeliveryState::Pending { .. } | DeliveryState::InStep => true,
-        DeliveryState::Surplus
-        | DeliveryState::Refused { .. }
-        | DeliveryState::Ahead(_)
-        | DeliveryState::Unknown(_) => false,
+        // Never over a higher generation (R4); a recovery goes above it.
+        DeliveryState::Ahead(generation) => *generation < slot.generation,
+        DeliveryState::Surplus | DeliveryState::Refused { .. } | DeliveryState::Unknown(_) => false,
     };
     let due = subject.facts.deliveries.iter().filter(|(_, state)| is_due(state));
     let due = due.map(|(name, _)| name).filter(|name| !subject.progress.delivered.contains_key(*name));

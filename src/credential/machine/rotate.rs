@@ -65,7 +65,7 @@ fn fill(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step {
     let (clusters, missing) = reachable(subject, record);
     // Clients are locked out from the upsert to the publication, so nothing may be missing before it.
     if record.overwrites()
-        && let Some(why) = missing.clone().or_else(|| undeliverable(subject))
+        && let Some(why) = missing.clone().or_else(|| undeliverable(subject, pending))
     {
         return Step::Wait(why);
     }

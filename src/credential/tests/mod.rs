@@ -171,7 +171,15 @@ impl World {
             reauthentication: None,
         };
         let is_new = self.delivered.is_some() && self.delivered == self.published();
+        let newest = self.record.as_ref().map_or(Generation::NONE, |record| match record.phase {
+            Phase::Verified | Phase::Revoking => record.allotted,
+            Phase::Prepared if record.overwrites() || record.is_first() => record.allotted,
+            _ => record.generation,
+        });
         let delivery = match wanted {
+            Some(_) if self.delivered.is_some_and(|delivered| delivered > newest) => {
+                DeliveryState::Ahead(self.delivered.unwrap())
+            }
             Some(_) if is_new => DeliveryState::InStep,
             Some(_) => DeliveryState::Pending { why: "missing".into(), kind: "file", target: "/x".into() },
             None => DeliveryState::Surplus,

@@ -327,3 +327,43 @@ fn a_crash_anywhere_in_a_rotation_is_finished_by_the_next_run() {
         }
     }
 }
+
+#[test]
+fn a_document_that_changes_its_mind_in_the_middle_takes_the_pending_credential_back() {
+    let flip = rotating(Strategy::MechanismFlip, Some(0), Confirm::None);
+    let dual = rotating(Strategy::DualUser, Some(0), Confirm::None);
+    for at in 0..14 {
+        let mut world = provisioned_as(&flip);
+        world.run(Some(&dual), Some(Crash { at, after: true }));
+        assert_eq!(world.run(Some(&flip), None), End::Settled, "at {at}");
+        assert_eq!(world.run(Some(&flip), None), End::Settled, "at {at}");
+        let active = world.record.as_ref().unwrap().active.clone().unwrap();
+        assert_eq!((phase(&world), all_slots(&world)), (Phase::Idle, 1), "at {at}");
+        assert!(world.access.contains(&active.username), "at {at}: whoever logs in has access");
+        assert_eq!(world.access.iter().cloned().collect::<Vec<_>>(), flip.names(), "at {at}");
+    }
+}
+
+#[test]
+fn a_store_restored_from_before_a_rotation_is_frozen_until_it_is_recovered() {
+    let wanted = rotating(Strategy::MechanismFlip, Some(0), Confirm::None);
+    let mut world = provisioned_as(&wanted);
+    let (record, material, document) = (world.record.clone(), world.material.clone(), world.document);
+    assert_eq!(world.run_asked(Some(&wanted), Some(&Ask::Rotate), None), End::Settled);
+    (world.record, world.material, world.document) = (record, material, document);
+    world.seconds += 2 * HOUR;
+    world.effects.clear();
+    world.drifted = true;
+    assert_eq!(world.run(Some(&wanted), None), End::Blocked);
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+    for at in 0..20 {
+        let mut world = world.clone();
+        let crash = Some(Crash { at, after: true });
+        let _ = world.run_asked(Some(&wanted), Some(&Ask::Recover), crash);
+        let ask = (world.record.as_ref().unwrap().allotted == Generation(1)).then_some(Ask::Recover);
+        assert_eq!(world.run_asked(Some(&wanted), ask.as_ref(), None), End::Settled, "at {at}");
+        assert_eq!(world.run(Some(&wanted), None), End::Settled, "at {at}");
+        assert_eq!(world.delivered, Some(Generation(3)), "at {at}: above everything that was seen");
+        assert_eq!((phase(&world), all_slots(&world)), (Phase::Idle, 1), "at {at}: {:?}", world.effects);
+    }
+}
