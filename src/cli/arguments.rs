@@ -42,6 +42,29 @@ kastellan plan --detailed-exitcode -o json\n  kastellan plan --against origin/ma
 kastellan apply plan.json"
     )]
     Apply(ApplyArguments),
+    /// Replace credentials now, or cut a stolen one off
+    #[command(after_help = "Examples:\n  kastellan rotate payments\n  kastellan rotate payments orders --dry-run\n  \
+kastellan rotate --all -n payments --auto-approve\n  kastellan rotate payments --revoke-now --new-principal")]
+    Rotate(RotateArguments),
+    /// Say that every consumer has moved to the new credential, so that the old one may go
+    #[command(
+        after_help = "During a revocation it says that the brokers were restarted since, so that no connection of before \
+is left.\n\nExamples:\n  kastellan ack payments\n  kastellan ack payments --generation 8"
+    )]
+    Ack(AckArguments),
+    /// Take a rotation back whose new credential nobody has seen yet
+    #[command(
+        after_help = "Possible in phase PREPARED only: later on somebody may use the new credential already, and a \
+rotation only goes forward.\n\nExample:\n  kastellan abort payments"
+    )]
+    Abort(AbortArguments),
+    /// Go on after the store was restored from an older snapshot
+    #[command(
+        after_help = "What was delivered is newer than what the store knows. The store's word is asserted again: a new \
+credential, with a number above all that was seen, takes the place of those that the store does not know.\n\n\
+Examples:\n  kastellan recover payments --dry-run\n  kastellan recover payments"
+    )]
+    Recover(RecoverArguments),
     /// Log in with each published credential on every broker
     #[command(after_help = "Examples:\n  kastellan verify\n  kastellan verify payments/payments --with-librdkafka")]
     Verify(VerifyArguments),
@@ -201,6 +224,88 @@ pub(super) struct ApplyArguments {
     /// Form of the result
     #[arg(short = 'o', long, value_enum, default_value = "text")]
     pub output: PlainFormat,
+}
+
+/// What everything that is done by hand has in common.
+#[derive(Debug, Args)]
+pub(super) struct HandArguments {
+    /// Only users of this namespace
+    #[arg(short = 'n', long)]
+    pub namespace: Option<crate::names::Segment>,
+    #[command(flatten)]
+    pub files: FileArguments,
+    /// The set of documents this pass answers for
+    #[arg(long, default_value_t = Scope::default(), env = "KASTELLAN_SCOPE")]
+    pub scope: Scope,
+    /// Show the plan, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Save the plan for `apply PLANFILE`
+    #[arg(long, value_name = "PLANFILE", requires = "dry_run")]
+    pub save: Option<PathBuf>,
+    /// The most ACLs and quotas that may go
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub max_deletes: usize,
+    /// Write to a copied store: say so only when its other copy is gone
+    #[arg(long)]
+    pub take_over_store: bool,
+    /// Form of the result
+    #[arg(short = 'o', long, value_enum, default_value = "text")]
+    pub output: PlainFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RotateArguments {
+    /// `namespace/name`, or `name` where that is unambiguous
+    #[arg(value_name = "USER", required_unless_present = "all", conflicts_with = "all")]
+    pub users: Vec<String>,
+    /// Every user of the documents, or of the namespace
+    #[arg(long)]
+    pub all: bool,
+    /// The credential was stolen: take its access away at once, then make a fresh one
+    #[arg(long)]
+    pub revoke_now: bool,
+    /// Move the user to its other name in Kafka, so that access comes back without waiting
+    #[arg(long, requires = "revoke_now")]
+    pub new_principal: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub auto_approve: bool,
+    #[command(flatten)]
+    pub hand: HandArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AckArguments {
+    /// `namespace/name`, or `name` where that is unambiguous
+    #[arg(value_name = "USER", required = true)]
+    pub users: Vec<String>,
+    /// Refuse unless this generation is the published one
+    #[arg(long, value_name = "N")]
+    pub generation: Option<u64>,
+    #[command(flatten)]
+    pub hand: HandArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AbortArguments {
+    /// `namespace/name`, or `name` where that is unambiguous
+    #[arg(value_name = "USER", required = true)]
+    pub users: Vec<String>,
+    #[command(flatten)]
+    pub hand: HandArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RecoverArguments {
+    /// `namespace/name`, or `name` where that is unambiguous
+    #[arg(value_name = "USER", required = true)]
+    pub users: Vec<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub auto_approve: bool,
+    #[command(flatten)]
+    pub hand: HandArguments,
 }
 
 /// Which users.

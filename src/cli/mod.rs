@@ -3,6 +3,8 @@
 mod against;
 mod apply;
 mod arguments;
+mod by_hand;
+mod carry_out;
 mod documents;
 mod init;
 mod output;
@@ -53,6 +55,10 @@ async fn run(cli: Cli) -> ExitStatus {
         Command::Validate(arguments) => validate::run(arguments),
         Command::Plan(arguments) => plan::run(arguments).await,
         Command::Apply(arguments) => apply::run(arguments).await,
+        Command::Rotate(arguments) => by_hand::rotate(arguments).await,
+        Command::Ack(arguments) => by_hand::acknowledge(arguments).await,
+        Command::Abort(arguments) => by_hand::abort(arguments).await,
+        Command::Recover(arguments) => by_hand::recover(arguments).await,
         Command::Verify(arguments) => verify::run(arguments).await,
         Command::Status(arguments) => status::run(arguments).await,
         Command::Store(arguments) => store_put::run(arguments).await,

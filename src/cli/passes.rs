@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::arguments::{PassArguments, UserArguments};
+use super::arguments::PassArguments;
 use super::{documents, output, surroundings, users};
 use crate::credential::Seen;
 use crate::diagnostic::{Chain, ExitStatus};
 use crate::engine::{ConnectError, Links, Mode, Whom, connect, observe};
 use crate::names::{NamespacedName, Scope};
-use crate::plan::{Options, Plan, plan};
+use crate::plan::{Asked, Options, Plan, plan};
 use crate::spec::Documents;
 use crate::state::{Desired, Selection, resolve};
 use crate::view::PlanView;
@@ -33,10 +33,7 @@ impl Request {
     pub fn new(arguments: PassArguments, documents: &Documents) -> Result<Self, ExitStatus> {
         let adopt = match arguments.adopt.is_empty() {
             true => BTreeSet::new(),
-            false => {
-                let named = UserArguments { users: arguments.adopt, namespace: None };
-                users::select(&named, documents.users.keys())?
-            }
+            false => users::named(&arguments.adopt, None, documents.users.keys())?,
         };
         Ok(Self {
             scope: arguments.scope,
@@ -49,6 +46,12 @@ impl Request {
                 asked: None,
             },
         })
+    }
+
+    /// What a person asks for by name.
+    pub fn asking(scope: Scope, max_deletes: usize, asked: Asked) -> Self {
+        let options = Options { max_deletes, asked: Some(asked), ..Options::default() };
+        Self { scope, adopt: BTreeSet::new(), options }
     }
 }
 

@@ -1,10 +1,13 @@
 //! `kastellan plan`.
 
+use std::path::Path;
+
 use super::arguments::{Format, PlanArguments};
 use super::passes::{Request, prepare};
 use super::{against, documents, output, saved_plan};
 use crate::diagnostic::ExitStatus;
 use crate::engine::Mode;
+use crate::spec::Documents;
 use crate::view::{PlanView, plan_markdown, plan_text};
 
 pub(super) async fn run(arguments: PlanArguments) -> ExitStatus {
@@ -19,8 +22,23 @@ async fn show(arguments: PlanArguments) -> Result<ExitStatus, ExitStatus> {
     }
     let documents = documents::read_for_pass(&arguments.files)?;
     let request = Request::new(arguments.pass, &documents)?;
-    let pass = prepare(&documents, &request, Mode::Look).await?;
-    let written = match arguments.output {
+    let PlanArguments { output, save, detailed_exitcode, .. } = arguments;
+    look(&documents, &request, output, save.as_deref(), detailed_exitcode).await
+}
+
+/// Shows what a pass would do, and saves it where that is asked for.
+///
+/// # Errors
+/// The status to exit with; everything is said already.
+pub(super) async fn look(
+    documents: &Documents,
+    request: &Request,
+    format: Format,
+    save: Option<&Path>,
+    detailed: bool,
+) -> Result<ExitStatus, ExitStatus> {
+    let pass = prepare(documents, request, Mode::Look).await?;
+    let written = match format {
         Format::Text => output::data(&plan_text(&pass.view)),
         Format::Json => output::json(&pass.view),
         Format::Markdown => output::data(&plan_markdown(&pass.view)),
@@ -28,10 +46,10 @@ async fn show(arguments: PlanArguments) -> Result<ExitStatus, ExitStatus> {
     if written != ExitStatus::Done {
         return Err(written);
     }
-    if let Some(path) = &arguments.save {
-        saved_plan::write(path, &documents, &request, &pass.view)?;
+    if let Some(path) = save {
+        saved_plan::write(path, documents, request, &pass.view)?;
     }
-    Ok(status_of(&pass.view, pass.plan.is_held_up(), arguments.detailed_exitcode))
+    Ok(status_of(&pass.view, pass.plan.is_held_up(), detailed))
 }
 
 fn status_of(view: &PlanView, is_held_up: bool, detailed: bool) -> ExitStatus {

@@ -37,6 +37,7 @@ mod yaml;
 pub use cluster::{AdminAuthentication, AdminSpec, ClientsSpec, KafkaClusterSpec, TlsSpec, UserDefaults};
 pub use deliver::{DeliverySpec, DeliveryTarget, FileDelivery, FileFormat, Owner};
 pub use kind::Kind;
+pub(crate) use nearest::nearest as nearest_name;
 pub use password::PasswordSource;
 pub use rotation::{Confirm, RotationSpec, StatedRotation, Strategy};
 pub use schema::{schema, schema_file};

@@ -9,7 +9,7 @@ const CHARS_MAX: usize = 64;
 /// The name nearest to `text`, if one is near enough to be what was meant.
 ///
 /// Near enough is one edit for three characters of the text; a difference in case alone always is.
-pub(super) fn nearest<'n>(text: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(text: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let wanted: Vec<char> = text.chars().take(CHARS_MAX + 1).flat_map(char::to_lowercase).collect();
     if wanted.len() > CHARS_MAX {
         return None;
