@@ -26,6 +26,8 @@ mod kafka_client;
 mod kafka_stack;
 mod ownership;
 mod policies;
+#[cfg(feature = "crash-points")]
+mod rotation;
 #[cfg(feature = "librdkafka")]
 mod second_opinion;
 #[cfg(feature = "librdkafka")]

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod libraries;
+mod login;
 mod node;
 mod properties;
 pub mod tools;
@@ -16,6 +17,7 @@ use kastellan::secret::{Secret, draw_password};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 pub use cluster::{Cluster, ClusterBuilder, quiet, shared};
+pub use login::{Login, Session};
 pub use tools::Tool;
 pub use truth::principal;
 

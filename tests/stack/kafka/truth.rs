@@ -13,6 +13,8 @@ use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::delete_acls_request::DeleteAclsFilter;
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_user_scram_credentials_request::UserName as DescribedUser;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::{
     AlterClientQuotasRequest, AlterUserScramCredentialsRequest, CreateAclsRequest, CreateTopicsRequest,
     DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest, DescribeUserScramCredentialsRequest,
@@ -156,15 +158,16 @@ impl Cluster {
             check(|| format!("create topic `{name}`"), result.error_code, result.error_message.as_ref())?;
         }
         self.await_on_every_broker(&format!("lead topic `{name}`"), |node| {
-            let topics = Some(vec![
-                kafka_protocol::messages::metadata_request::MetadataRequestTopic::default()
-                    .with_name(Some(topic_name())),
-            ]);
-            let answer = connect(node)?.call(12, &MetadataRequest::default().with_topics(topics))?;
-            Ok(answer.topics.iter().any(|topic| {
-                topic.error_code == 0 && topic.partitions.iter().all(|partition| partition.leader_id.0 > 0)
-            }))
+            let partitions = partitions_on(node, name)?;
+            Ok(!partitions.is_empty() && partitions.iter().all(|partition| partition.leader_id.0 > 0))
         })
+    }
+
+    /// The node that leads the first partition of a topic.
+    pub fn leader_of(&self, topic: &str) -> Result<i32, StackError> {
+        let partitions = partitions_on(self.any_running()?, topic)?;
+        let refused = || StackError::Refused { what: format!("tell who leads `{topic}`"), answer: "nobody".into() };
+        partitions.first().map(|partition| partition.leader_id.0).ok_or_else(refused)
     }
 
     /// Waits until every broker of the cluster runs and sees all others, so that none is still reading what was written while
@@ -225,6 +228,14 @@ impl Cluster {
 
 fn connect(node: &Node) -> Result<Connection, StackError> {
     Connection::open(node.addresses.internal)
+}
+
+/// The partitions of a topic; empty while the broker does not know it.
+fn partitions_on(node: &Node, topic: &str) -> Result<Vec<MetadataResponsePartition>, StackError> {
+    let topic = MetadataRequestTopic::default().with_name(Some(TopicName(text(topic))));
+    let answer = connect(node)?.call(12, &MetadataRequest::default().with_topics(Some(vec![topic])))?;
+    let known = answer.topics.into_iter().filter(|topic| topic.error_code == 0);
+    Ok(known.flat_map(|topic| topic.partitions).collect())
 }
 
 fn mechanisms_on(node: &Node, user: &str) -> Result<BTreeSet<Mechanism>, StackError> {

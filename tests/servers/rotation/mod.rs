@@ -1,0 +1,264 @@
+//! Rotation on real brokers, seen from outside: what is published is read from files and the store, and every credential that
+//! ever was logs in, or does not, by a client that Kastellan did not write.
+
+mod crashes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use kastellan::names::Mechanism;
+use kastellan::secret::Secret;
+use serde_json::{Value, json};
+
+use crate::operator::{Operator, Transport};
+use crate::stack::kafka::{Login, Session, principal};
+use crate::stack::{Cluster, ClusterBuilder, KafkaVersion, unique_name, wait_until};
+
+/// A broker writes its log a moment after its answer.
+const LOG_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A cluster of these tests alone, which know how many logins were refused on purpose.
+struct Witness {
+    cluster: Cluster,
+    refused: AtomicUsize,
+    /// Held by whoever tries to log in, and alone by who compares the counts: a broker counts a refusal some 100 ms before it
+    /// answers.
+    quiet: RwLock<()>,
+}
+
+/// Three brokers of the newest version, one of the other: what holds on every broker is only seen on several.
+fn witness(version: KafkaVersion) -> &'static Witness {
+    static NEWEST: OnceLock<Witness> = OnceLock::new();
+    static OLDEST: OnceLock<Witness> = OnceLock::new();
+    let (slot, nodes) = match version {
+        KafkaVersion::V4_3_1 => (&NEWEST, 3),
+        KafkaVersion::V3_9_2 => (&OLDEST, 1),
+    };
+    slot.get_or_init(|| Witness::of(ClusterBuilder::new(version).nodes(nodes).start().unwrap()))
+}
+
+impl Witness {
+    fn of(cluster: Cluster) -> Self {
+        Self { cluster, refused: AtomicUsize::new(0), quiet: RwLock::new(()) }
+    }
+
+    fn operator(&self) -> Operator<'_> {
+        let mut operator = Operator::with(&[("kafka", &self.cluster, Transport::Plaintext)]);
+        // Its count is asserted here, where refusals on purpose are known.
+        operator.stop_watching();
+        operator
+    }
+
+    /// The brokers on which a credential logs in.
+    fn accepts(&self, credential: &Published) -> BTreeSet<i32> {
+        let Published { username, mechanism, password, .. } = credential;
+        let _trying = self.quiet.read().unwrap_or_else(PoisonError::into_inner);
+        let is_accepted = |node: &i32| match self.cluster.log_in(*node, *mechanism, username, password).unwrap() {
+            Login::Accepted(_) => true,
+            Login::Refused => {
+                self.refused.fetch_add(1, Ordering::SeqCst);
+                false
+            }
+        };
+        self.cluster.node_ids().into_iter().filter(is_accepted).collect()
+    }
+
+    /// A connection of an application, logged in on the broker that leads a topic.
+    fn connect(&self, credential: &Published, topic: &str) -> Session {
+        let Published { username, mechanism, password, .. } = credential;
+        let leader = self.cluster.leader_of(topic).unwrap();
+        match self.cluster.log_in(leader, *mechanism, username, password).unwrap() {
+            Login::Accepted(session) => session,
+            Login::Refused => panic!("{credential} is refused"),
+        }
+    }
+
+    #[track_caller]
+    fn assert_works(&self, credential: &Published, when: &str) {
+        let (accepted, nodes) = (self.accepts(credential), self.cluster.node_ids());
+        assert!(accepted.iter().eq(&nodes), "{when}: {credential} logs in on {accepted:?} of {nodes:?} only");
+    }
+
+    #[track_caller]
+    fn assert_is_dead(&self, credential: &Published, when: &str) {
+        let accepted = self.accepts(credential);
+        assert!(accepted.is_empty(), "{when}: {credential} still logs in on {accepted:?}");
+    }
+
+    /// No login was refused but those that were meant to be. Other tests on the same cluster add to both sides.
+    #[track_caller]
+    fn assert_nobody_else_was_refused(&self) {
+        let _alone = self.quiet.write().unwrap_or_else(PoisonError::into_inner);
+        let counted = || (self.cluster.failed_authentications(), self.refused.load(Ordering::SeqCst));
+        let agree = wait_until(LOG_PATIENCE, || {
+            let (brokers, meant) = counted();
+            brokers == meant
+        });
+        assert!(agree, "brokers counted, and we meant: {:?}", counted());
+    }
+}
+
+/// A credential as an application finds it.
+struct Published {
+    generation: u64,
+    username: String,
+    mechanism: Mechanism,
+    password: Secret,
+}
+
+impl Published {
+    /// What a file in properties format carries; it does not tell the generation.
+    fn of_properties(text: &str) -> Self {
+        let between = |before: &str, after: &str| {
+            let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no `{before}` in a delivered file"));
+            rest.split_once(after).expect("it ends").0.to_owned()
+        };
+        Self {
+            generation: 0,
+            username: between("username=\"", "\""),
+            mechanism: between("sasl.mechanism=", "\n").parse().unwrap(),
+            password: Secret::from_text(between("password=\"", "\"")),
+        }
+    }
+
+    /// What the store's document carries.
+    fn of_document(document: &Value) -> Self {
+        let field = |name: &str| document[name].as_str().unwrap_or_else(|| panic!("no `{name}` in the document"));
+        Self {
+            generation: field("generation").parse().unwrap(),
+            username: field("username").to_owned(),
+            mechanism: field("sasl_mechanism").parse().unwrap(),
+            password: Secret::from_text(field("password").to_owned()),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.username == other.username && self.mechanism == other.mechanism && self.password.ct_eq(&other.password)
+    }
+}
+
+impl std::fmt::Display for Published {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "generation {} of `{}` by {}", self.generation, self.username, self.mechanism)
+    }
+}
+
+/// A user, and every credential that was ever published for it.
+struct Subject<'o> {
+    witness: &'static Witness,
+    operator: &'o Operator<'static>,
+    name: String,
+    file: PathBuf,
+    ledger: Vec<Published>,
+}
+
+impl<'o> Subject<'o> {
+    /// Declares a user with something of everything; `more` goes into its document.
+    fn declare(witness: &'static Witness, operator: &'o Operator<'static>, prefix: &str, more: &str) -> Self {
+        let name = unique_name(prefix);
+        let file = operator.out(&format!("{name}.properties"));
+        let subject = Self { witness, operator, name, file, ledger: Vec::new() };
+        subject.put(more);
+        subject
+    }
+
+    fn put(&self, more: &str) {
+        let Self { operator, name, file, .. } = self;
+        let spec = format!(
+            "{{clusters: [kafka], {more}, authorization: {{acls: [\
+             {{resource: {{type: topic, name: {name}}}, operations: [Read, Write]}}]}}, quotas: {{producerByteRate: 1024}}, \
+             deliver: [{{file: {{path: {}}}}}]}}",
+            file.display()
+        );
+        operator.declare(name, &spec);
+    }
+
+    /// The arguments that name its document and no other user's.
+    fn alone(&self) -> Vec<String> {
+        ["store", "kafka", &self.name]
+            .iter()
+            .flat_map(|name| ["-f".to_owned(), format!("kastellan/{name}.yaml")])
+            .collect()
+    }
+
+    fn record(&self) -> Value {
+        self.operator.record(&self.name)
+    }
+
+    /// Reads what is published now, and notes what is new. One generation has one content, wherever it is found.
+    #[track_caller]
+    fn note(&mut self, when: &str) {
+        let document = Published::of_document(&self.operator.credential(&self.name));
+        let delivered = Published::of_properties(&fs::read_to_string(&self.file).unwrap());
+        let is_known = self.ledger.iter().any(|known| known.is_same(&delivered));
+        assert!(is_known || delivered.is_same(&document), "{when}: a file carries what the document never did");
+        match self.ledger.iter().find(|known| known.generation == document.generation) {
+            Some(known) => assert!(known.is_same(&document), "{when}: {known} has two contents"),
+            None => self.ledger.push(document),
+        }
+        self.ledger.sort_by_key(|known| known.generation);
+    }
+
+    /// As if hours had passed since the last change of its slots, so that no fence is in the way of the next one.
+    fn let_permits_end(&self) {
+        let path = self.operator.store().join(format!("_kastellan/records/tests/{}.json", self.name));
+        let mut file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        for permit in file["record"]["permits"].as_array_mut().into_iter().flatten() {
+            permit["until"] = json!("2001-01-01T00:00:00Z");
+        }
+        fs::write(path, serde_json::to_vec(&file).unwrap()).unwrap();
+    }
+
+    fn newest(&self) -> &Published {
+        self.ledger.last().expect("something was published")
+    }
+
+    /// Files of material by name, as far as they are not destroyed.
+    fn material(&self) -> BTreeMap<String, Vec<u8>> {
+        let folder = self.operator.store().join(format!("_kastellan/material/tests/{}", self.name));
+        let read = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
+        let all = fs::read_dir(folder).unwrap().map(|entry| read(entry.unwrap()));
+        all.filter(|(_, bytes)| !bytes.starts_with(b"{\"destroyed\":true")).collect()
+    }
+
+    /// At rest in `generation`: the newest logs in and nothing else does, and Kafka holds what the record names, and nothing
+    /// else.
+    #[track_caller]
+    fn assert_at_rest(&mut self, when: &str, generation: u64) {
+        self.note(when);
+        let record = self.record();
+        let stands = (&record["phase"], &record["generation"], &record["allotted"]);
+        assert_eq!(stands, (&json!("IDLE"), &json!(generation), &json!(generation)), "{when}: {record:#}");
+        assert_eq!(self.newest().generation, generation, "{when}");
+        let delivered = Published::of_properties(&fs::read_to_string(&self.file).unwrap());
+        assert!(delivered.is_same(self.newest()), "{when}: the delivery is behind");
+        assert_eq!(self.material().into_keys().collect::<Vec<_>>(), [format!("{generation}.age")], "{when}");
+        let cluster = &self.witness.cluster;
+        let mut names: BTreeSet<&str> = self.ledger.iter().map(|known| known.username.as_str()).collect();
+        names.insert(&self.name);
+        for name in names {
+            let expected = (name == self.newest().username).then_some(self.newest().mechanism);
+            assert_eq!(cluster.mechanisms_of(name).unwrap(), expected.into_iter().collect(), "{when}: `{name}`");
+        }
+        self.witness.assert_works(self.newest(), when);
+        for old in &self.ledger[..self.ledger.len() - 1] {
+            self.witness.assert_is_dead(old, when);
+        }
+    }
+
+    /// ACLs and quotas stand under these names, and under no other that the user ever had.
+    #[track_caller]
+    fn assert_access(&self, when: &str, names: &[&str]) {
+        let cluster = &self.witness.cluster;
+        let ever = self.ledger.iter().map(|known| known.username.as_str()).chain([self.name.as_str()]);
+        for name in ever.chain(names.iter().copied()).collect::<BTreeSet<_>>() {
+            let (acls, quotas) = if names.contains(&name) { (2, 1) } else { (0, 0) };
+            assert_eq!(cluster.acls_of(&principal(name)).unwrap().len(), acls, "{when}: ACLs of `{name}`");
+            assert_eq!(cluster.quotas_of(name).unwrap().len(), quotas, "{when}: quotas of `{name}`");
+        }
+    }
+}
