@@ -88,6 +88,16 @@ pub(super) async fn prove_on(link: &ClusterLink, credentials: &[(&UserName, &Scr
         Ok(cluster) => cluster.brokers.keys().copied().collect::<Vec<_>>(),
         Err(error) => return all_fail(credentials, Unproven::new(Chain(&error).to_string(), Disposition::Wait)),
     };
+    // A broker that is starting takes logins before it knows what was written while it was; so nothing is published then.
+    match link.admin.absent_brokers().await {
+        Ok(absent) if absent.is_empty() => {}
+        Ok(absent) => {
+            let names = absent.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let why = format!("broker {names} is registered and does not run; a broker that is gone for good has to be unregistered");
+            return all_fail(credentials, Unproven::new(why, Disposition::Wait));
+        }
+        Err(error) => return all_fail(credentials, Unproven::new(Chain(&error).to_string(), Disposition::Wait)),
+    }
     let mut proofs = await_shown(link, &brokers, credentials, deadline).await;
     if proofs.iter().all(Result::is_err) {
         return proofs;

@@ -284,10 +284,22 @@ fn a_broker_that_is_down_is_left_out_and_a_written_request_is_not_repeated() {
         let error = admin.describe_scram(Some(BrokerId(1)), &[user]).await.unwrap_err();
         assert!(matches!(error, KafkaError::Unreachable { .. }), "{error:?}");
         assert_eq!(error.disposition(), Disposition::Wait);
+        await_absent(&admin, &[BrokerId(1)]).await;
         cluster.start_node(1).unwrap();
+        await_absent(&admin, &[]).await;
         admin.refresh().await.unwrap();
         assert_eq!(admin.alter_scram(vec![deletion]).await, [(0, Outcome::AlreadySo)]);
     });
+}
+
+/// Waits until exactly these brokers are registered without running.
+async fn await_absent(admin: &Admin, expected: &[BrokerId]) {
+    let seen = async {
+        while !admin.absent_brokers().await.unwrap().iter().eq(expected) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), seen).await.expect("the brokers tell within a minute");
 }
 
 #[test]

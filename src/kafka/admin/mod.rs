@@ -20,12 +20,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use kafka_protocol::messages::DescribeConfigsRequest;
+use kafka_protocol::messages::{DescribeClusterRequest, DescribeConfigsRequest};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::protocol::{Request as _, StrBytes};
 
-use super::pool::Pool;
-use super::wire::DescribedConfigs;
+use super::pool::{Pool, api_versions};
+use super::wire::{Answer as _, ApiVersions, DescribedConfigs, RegisteredBrokers};
 use super::{Deadlines, Endpoint, KafkaError};
 use crate::names::{BrokerId, ClusterId, HostPort, Operation, Principal};
 
@@ -85,6 +85,19 @@ impl Admin {
         Ok(self.pool.cluster())
     }
 
+    /// Brokers that are registered with the cluster and do not run, or are just starting. Of brokers before Kafka 4.0, which do
+    /// not tell, none.
+    pub async fn absent_brokers(&self) -> Result<BTreeSet<BrokerId>, KafkaError> {
+        let broker = self.pool.brokers().first().ok_or(KafkaError::NoBootstrap)?.id;
+        let versions = self.pool.read::<ApiVersions>(Some(broker), &api_versions()).await?;
+        let (_, newest) = versions.ranges.get(&DescribeClusterRequest::KEY).copied().unwrap_or_default();
+        if newest < RegisteredBrokers::VERSION {
+            return Ok(BTreeSet::new());
+        }
+        let request = DescribeClusterRequest::default().with_endpoint_type(BROKERS).with_include_fenced_brokers(true);
+        Ok(self.pool.read::<RegisteredBrokers>(Some(broker), &request).await?.absent)
+    }
+
     /// The principals whom the authorizer lets do everything, sorted; `None` when the brokers do not tell.
     ///
     /// Apache Kafka 3.9 and 4.3 do not, whatever the rights: a key outside of their own definitions counts as sensitive, and
@@ -125,6 +138,9 @@ impl Admin {
         }
     }
 }
+
+/// The endpoint type of DescribeCluster that stands for brokers (KIP-919).
+const BROKERS: i8 = 1;
 
 type Configs = Vec<(String, Option<String>)>;
 

@@ -21,7 +21,7 @@ pub(crate) use configs::DescribedConfigs;
 pub(crate) use quotas::{AlteredQuotas, DescribedQuotas, USER};
 pub(crate) use reader::Reader;
 pub(crate) use scram::{AlteredScram, DescribedScram, DescribedUser};
-pub(crate) use session::{ApiVersions, DescribedCluster, SaslAuthenticated, SaslShaken};
+pub(crate) use session::{ApiVersions, DescribedCluster, RegisteredBrokers, SaslAuthenticated, SaslShaken};
 
 use std::time::Duration;
 

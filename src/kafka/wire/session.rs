@@ -131,6 +131,43 @@ impl Answer for DescribedCluster {
     }
 }
 
+/// DescribeCluster of a broker that tells also of brokers which are registered and not running (KIP-1073, Kafka 4.0).
+#[derive(Debug)]
+pub(crate) struct RegisteredBrokers {
+    /// Brokers that do not run, or do not run yet.
+    pub(crate) absent: BTreeSet<BrokerId>,
+}
+
+impl Answer for RegisteredBrokers {
+    type Request = DescribeClusterRequest;
+    const VERSION: i16 = 2;
+    const NAME: &'static str = "DescribeCluster";
+    const BYTES_MAX: usize = SMALL_ANSWER_BYTES_MAX;
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Answered<Self>, Malformed> {
+        let throttle = reader.i32()?;
+        let code = reader.code()?;
+        reader.nullable_text()?;
+        reader.i8()?; // Brokers were asked for, not controllers.
+        reader.text()?;
+        reader.i32()?;
+        let mut absent = BTreeSet::new();
+        reader.each(|reader| {
+            let id = BrokerId(reader.i32()?);
+            reader.text()?;
+            reader.i32()?;
+            reader.nullable_text()?;
+            if reader.i8()? != 0 {
+                absent.insert(id);
+            }
+            reader.tagged_fields()
+        })?;
+        reader.i32()?;
+        reader.tagged_fields()?;
+        Ok(Answered::new(throttle, code, Self { absent }))
+    }
+}
+
 /// The operations of a bit field, in which bit n stands for the operation with code n; `i32::MIN` means not asked.
 fn operations_of(bits: i32) -> BTreeSet<Operation> {
     if bits == i32::MIN {

@@ -107,6 +107,23 @@ fn a_cluster_is_read() {
 }
 
 #[test]
+fn a_broker_that_does_not_run_is_read() {
+    let broker = |id: i32, fenced| {
+        describe_cluster_response::DescribeClusterBroker::default()
+            .with_broker_id(id.into())
+            .with_host(text("h"))
+            .with_is_fenced(fenced)
+            .with_unknown_tagged_fields(tags())
+    };
+    let response = DescribeClusterResponse::default()
+        .with_endpoint_type(1)
+        .with_cluster_id(text("abc"))
+        .with_brokers(vec![broker(1, false), broker(2, true)])
+        .with_unknown_tagged_fields(tags());
+    assert_eq!(decoded::<RegisteredBrokers>(&response).body.absent, [BrokerId(2)].into());
+}
+
+#[test]
 fn credentials_are_read_and_unknown_mechanisms_left_out() {
     use describe_user_scram_credentials_response::{CredentialInfo, DescribeUserScramCredentialsResult};
     let info = |mechanism| CredentialInfo::default().with_mechanism(mechanism).with_iterations(8192);
