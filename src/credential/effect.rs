@@ -48,6 +48,8 @@ pub enum Effect {
         clusters: BTreeSet<ClusterName>,
         /// With what.
         slot: Slot,
+        /// Which brokers have to take it.
+        witnesses: Witnesses,
     },
     /// Write the credential document (R3).
     Document(Slot),
@@ -109,6 +111,16 @@ impl Effect {
             Self::Destroy(_) => "destroy",
         }
     }
+}
+
+/// Which brokers have to take a credential before it counts as proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Witnesses {
+    /// Those that run.
+    Running,
+    /// Every broker that is registered with its cluster, so that none is left out. One that is starting takes logins before it
+    /// knows what was written meanwhile: whoever has a working credential does not get another one then.
+    Registered,
 }
 
 /// How to make the material of one generation.

@@ -19,7 +19,7 @@ pub use decision::{
     Ask, Decision, Drift, Maintenance, Provision, Reason, Recovery, Revoke, Rotate, Transition, decide,
 };
 pub use document::{Connection, CredentialDocument, LiveCredential, Version, Versioned};
-pub use effect::{Effect, MaterialOrder, Origin, Outcome, Progress, Step};
+pub use effect::{Effect, MaterialOrder, Origin, Outcome, Progress, Step, Witnesses};
 pub use facts::{
     AccessFact, Account, AccountFacts, ClusterFacts, DeliveryState, Facts, Seen, SlotSeen, Slots, Wanted,
     WantedAuthentication,

@@ -13,10 +13,10 @@ use super::connect::{ClusterLink, Links};
 use super::look::{Unproven, explain};
 use super::run::{Failure, Job, Performed, by_cluster, link_of};
 use super::store_effects::load_material;
-use crate::credential::{Effect, Outcome};
+use crate::credential::{Effect, Outcome, Witnesses};
 use crate::diagnostic::{Chain, Disposition};
 use crate::kafka::{LoginOutcome, LoginRequest, LoginTarget};
-use crate::names::{BrokerId, UserName};
+use crate::names::{BrokerId, ClusterName, UserName};
 use crate::secret::ScramCredential;
 
 /// How long brokers have to show and accept a credential. Propagation takes milliseconds, under load two seconds
@@ -54,25 +54,55 @@ pub(super) async fn prove<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfo
             Err(failure) => {
                 wanted.iter().for_each(|(position, ..)| performed[*position].failure = Some(failure.clone()))
             }
-            Ok(link) => {
-                let credentials = wanted.iter().map(|(_, user, scram)| (*user, *scram)).collect::<Vec<_>>();
-                let proofs = prove_on(link, &credentials).await;
-                for ((position, ..), proof) in wanted.iter().zip(proofs) {
-                    match proof {
-                        Ok(()) => {
-                            let generation = slots[*position].generation;
-                            performed[*position].outcomes.push(Outcome::LoggedIn(cluster.clone(), generation));
-                        }
-                        Err(unproven) => {
-                            let why = format!("{cluster}: {}", unproven.why);
-                            performed[*position].failure = Some(Failure::new(LOGIN, why, unproven.disposition));
-                        }
-                    }
-                }
-            }
+            Ok(link) => prove_jobs(link, cluster, &jobs, wanted, &mut performed).await,
         }
     }
     performed
+}
+
+/// One cluster's part of a group: each job's position with its user name and credential.
+async fn prove_jobs(
+    link: &ClusterLink,
+    cluster: &ClusterName,
+    jobs: &[Job<'_>],
+    mut wanted: Vec<(usize, &UserName, &ScramCredential)>,
+    performed: &mut [Performed],
+) {
+    let failure =
+        |unproven: Unproven| Failure::new(LOGIN, format!("{cluster}: {}", unproven.why), unproven.disposition);
+    let needs_all =
+        |position: usize| matches!(jobs[position].effect, Effect::Login { witnesses: Witnesses::Registered, .. });
+    if wanted.iter().any(|(position, ..)| needs_all(*position))
+        && let Some(unproven) = missing_witness(link).await
+    {
+        let (held, rest) = wanted.into_iter().partition(|(position, ..)| needs_all(*position));
+        wanted = rest;
+        for (position, ..) in held {
+            performed[position].failure = Some(failure(unproven.clone()));
+        }
+    }
+    let credentials = wanted.iter().map(|(_, user, scram)| (*user, *scram)).collect::<Vec<_>>();
+    for ((position, ..), proof) in wanted.iter().zip(prove_on(link, &credentials).await) {
+        let Effect::Login { slot, .. } = &jobs[*position].effect else { unreachable!("grouped by kind") };
+        match proof {
+            Ok(()) => {
+                performed[*position].outcomes.push(Outcome::LoggedIn(cluster.clone(), slot.generation));
+            }
+            Err(unproven) => performed[*position].failure = Some(failure(unproven)),
+        }
+    }
+}
+
+/// A registered broker that does not run, or could not be asked for.
+async fn missing_witness(link: &ClusterLink) -> Option<Unproven> {
+    let absent = match link.admin.absent_brokers().await {
+        Ok(absent) => absent,
+        Err(error) => return Some(Unproven::new(Chain(&error).to_string(), Disposition::Wait)),
+    };
+    let names = absent.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let why =
+        format!("broker {names} is registered and does not run; one that is gone for good has to be unregistered");
+    (!absent.is_empty()).then(|| Unproven::new(why, Disposition::Wait))
 }
 
 type Proof = Result<(), Unproven>;
@@ -88,16 +118,6 @@ pub(super) async fn prove_on(link: &ClusterLink, credentials: &[(&UserName, &Scr
         Ok(cluster) => cluster.brokers.keys().copied().collect::<Vec<_>>(),
         Err(error) => return all_fail(credentials, Unproven::new(Chain(&error).to_string(), Disposition::Wait)),
     };
-    // A broker that is starting takes logins before it knows what was written while it was; so nothing is published then.
-    match link.admin.absent_brokers().await {
-        Ok(absent) if absent.is_empty() => {}
-        Ok(absent) => {
-            let names = absent.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let why = format!("broker {names} is registered and does not run; a broker that is gone for good has to be unregistered");
-            return all_fail(credentials, Unproven::new(why, Disposition::Wait));
-        }
-        Err(error) => return all_fail(credentials, Unproven::new(Chain(&error).to_string(), Disposition::Wait)),
-    }
     let mut proofs = await_shown(link, &brokers, credentials, deadline).await;
     if proofs.iter().all(Result::is_err) {
         return proofs;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::publish::{announce_deliveries, note_deliveries, note_document};
 use super::slots::{assert_slot, destroy, grant, withdraw};
 use super::{Context, Subject, write, write_changes};
-use crate::credential::{Effect, Maintenance, Record, Slot, Step};
+use crate::credential::{Effect, Maintenance, Record, Slot, Step, Witnesses};
 use crate::names::{ClusterName, DeliveryName};
 
 pub(super) fn maintain(subject: &Subject<'_>, record: &Record, todo: &Maintenance, context: &Context<'_>) -> Step {
@@ -81,8 +81,10 @@ fn maintain_credential(
     if !joins && let Some(step) = republish() {
         return Some(step);
     }
-    let previous = |slot: &Slot| assert_slot(subject, record, slot, &clusters(&todo.reassert_previous), context);
-    assert_slot(subject, record, active, &clusters(&todo.reassert), context)
+    let previous = |slot: &Slot| {
+        assert_slot(subject, record, slot, &clusters(&todo.reassert_previous), Witnesses::Running, context)
+    };
+    assert_slot(subject, record, active, &clusters(&todo.reassert), Witnesses::Running, context)
         .or_else(|| record.previous.as_deref().and_then(previous))
         .or_else(republish)
         .or_else(|| deliver(subject, active, todo))

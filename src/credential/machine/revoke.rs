@@ -16,6 +16,7 @@ use super::{Context, Subject, write};
 use crate::credential::schedule::after;
 use crate::credential::{
     Account, Content, Cut, Origin, Phase, Place, Record, Revocation, Revoke, Seen, Step, WantedAuthentication,
+    Witnesses,
 };
 use crate::names::{ClusterName, SmallMap, UserName};
 
@@ -157,7 +158,7 @@ fn replace(
     if let Some(active) = &record.active {
         let is_late = |name: &&ClusterName| revocation.cuts.get(*name).is_some_and(|cut| !cut.given_back);
         let late = ready.iter().filter(is_late).cloned().collect::<BTreeSet<_>>();
-        return assert_slot(subject, record, active, &late, context);
+        return assert_slot(subject, record, active, &late, Witnesses::Running, context);
     }
     if ready.is_empty() {
         return None;
@@ -171,7 +172,7 @@ fn replace(
     let grant_fresh = is_fresh.then(|| grant(subject, fresh)).flatten();
     grant_fresh
         .map(|step| look(subject, record, &ready).unwrap_or(step))
-        .or_else(|| assert_slot(subject, record, pending, &ready, context))
+        .or_else(|| assert_slot(subject, record, pending, &ready, Witnesses::Running, context))
         .or_else(|| publish(subject, record, pending, context))
         .or_else(|| {
             let mut done = published(subject, record, pending, context);

@@ -11,7 +11,7 @@ use super::slots::{
 use super::{Context, Subject, write, write_changes};
 use crate::credential::schedule::{Retirement, retirement};
 use crate::credential::{
-    Account, Blocked, Content, Origin, Phase, Record, Recovery, Rotate, Slot, Step, WantedAuthentication,
+    Account, Blocked, Content, Origin, Phase, Record, Recovery, Rotate, Slot, Step, WantedAuthentication, Witnesses,
 };
 use crate::names::ClusterName;
 
@@ -69,9 +69,10 @@ fn fill(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step {
     {
         return Step::Wait(why);
     }
+    let witnesses = if record.is_first() { Witnesses::Running } else { Witnesses::Registered };
     // Whoever holds a credential of this name would gain what is granted, so strangers are looked for before that.
-    if let Some(step) =
-        look_and_grant(subject, record, &clusters).or_else(|| assert_slot(subject, record, pending, &clusters, context))
+    if let Some(step) = look_and_grant(subject, record, &clusters)
+        .or_else(|| assert_slot(subject, record, pending, &clusters, witnesses, context))
     {
         return step;
     }
@@ -103,7 +104,7 @@ fn issue(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step 
     let (clusters, missing) = reachable(subject, record);
     let is_proven =
         clusters.iter().all(|name| subject.progress.logged_in.contains(&(name.clone(), pending.generation)));
-    if !is_proven && let Some(step) = assert_slot(subject, record, pending, &clusters, context) {
+    if !is_proven && let Some(step) = assert_slot(subject, record, pending, &clusters, Witnesses::Registered, context) {
         return step;
     }
     if let Some(why) = missing {
@@ -150,7 +151,7 @@ fn begin_retiring(subject: &Subject<'_>, record: &Record, context: &Context<'_>)
     if let Some(why) = missing {
         return Step::Wait(why);
     }
-    if let Some(step) = log_in(subject, active, &clusters) {
+    if let Some(step) = log_in(subject, active, &clusters, Witnesses::Running) {
         return step;
     }
     let mut retiring = record.clone();
@@ -168,7 +169,7 @@ fn retire(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step
         return Step::Wait(why);
     }
     let after = idle(subject, record);
-    let step = log_in(subject, active, &clusters)
+    let step = log_in(subject, active, &clusters, Witnesses::Running)
         .or_else(|| empty(subject, record, &record.old_places(), &clusters, context))
         .or_else(|| withdraw_surplus(subject, record, &after, &clusters))
         .or_else(|| destroy(subject, &record.destroy));

@@ -6,7 +6,7 @@ use super::{Context, Subject, write};
 use crate::credential::kinship::{Kinship, holds, kinship};
 use crate::credential::{
     AccessFact, Account, Blocked, Content, Effect, Permit, PermitId, Place, Progress, Record, Seen, Slot, Step,
-    fence_remaining,
+    Witnesses, fence_remaining,
 };
 use crate::names::{ClusterName, Generation, UserName};
 
@@ -166,6 +166,7 @@ pub(super) fn assert_slot(
     record: &Record,
     slot: &Slot,
     clusters: &BTreeSet<ClusterName>,
+    witnesses: Witnesses,
     context: &Context<'_>,
 ) -> Option<Step> {
     let content = Content::Generation(slot.generation);
@@ -184,14 +185,19 @@ pub(super) fn assert_slot(
             return Some(Step::Act(Effect::Upsert { clusters: missing, slot: slot.clone(), permit }));
         }
     }
-    log_in(subject, slot, clusters)
+    log_in(subject, slot, clusters, witnesses)
 }
 
 /// `Login` on the clusters where it was not proven in this pass.
-pub(super) fn log_in(subject: &Subject<'_>, slot: &Slot, clusters: &BTreeSet<ClusterName>) -> Option<Step> {
+pub(super) fn log_in(
+    subject: &Subject<'_>,
+    slot: &Slot,
+    clusters: &BTreeSet<ClusterName>,
+    witnesses: Witnesses,
+) -> Option<Step> {
     let is_proven = |name: &&ClusterName| subject.progress.logged_in.contains(&((*name).clone(), slot.generation));
     let unproven = clusters.iter().filter(|name| !is_proven(name)).cloned().collect::<BTreeSet<_>>();
-    (!unproven.is_empty()).then(|| Step::Act(Effect::Login { clusters: unproven, slot: slot.clone() }))
+    (!unproven.is_empty()).then(|| Step::Act(Effect::Login { clusters: unproven, slot: slot.clone(), witnesses }))
 }
 
 /// Empties some places on some clusters of whatever the look found there.

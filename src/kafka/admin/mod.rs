@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use kafka_protocol::messages::{DescribeClusterRequest, DescribeConfigsRequest};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::{DescribeClusterRequest, DescribeConfigsRequest};
 use kafka_protocol::protocol::{Request as _, StrBytes};
 
 use super::pool::{Pool, api_versions};
@@ -88,14 +88,13 @@ impl Admin {
     /// Brokers that are registered with the cluster and do not run, or are just starting. Of brokers before Kafka 4.0, which do
     /// not tell, none.
     pub async fn absent_brokers(&self) -> Result<BTreeSet<BrokerId>, KafkaError> {
-        let broker = self.pool.brokers().first().ok_or(KafkaError::NoBootstrap)?.id;
-        let versions = self.pool.read::<ApiVersions>(Some(broker), &api_versions()).await?;
+        let versions = self.pool.read::<ApiVersions>(None, &api_versions()).await?;
         let (_, newest) = versions.ranges.get(&DescribeClusterRequest::KEY).copied().unwrap_or_default();
         if newest < RegisteredBrokers::VERSION {
             return Ok(BTreeSet::new());
         }
         let request = DescribeClusterRequest::default().with_endpoint_type(BROKERS).with_include_fenced_brokers(true);
-        Ok(self.pool.read::<RegisteredBrokers>(Some(broker), &request).await?.absent)
+        Ok(self.pool.read::<RegisteredBrokers>(None, &request).await?.absent)
     }
 
     /// The principals whom the authorizer lets do everything, sorted; `None` when the brokers do not tell.
