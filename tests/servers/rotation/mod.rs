@@ -2,6 +2,7 @@
 //! ever was logs in, or does not, by a client that Kastellan did not write.
 
 mod crashes;
+mod story;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -225,24 +226,37 @@ impl<'o> Subject<'o> {
         all.filter(|(_, bytes)| !bytes.starts_with(b"{\"destroyed\":true")).collect()
     }
 
+    /// Notes what is published, and has hours pass.
+    #[track_caller]
+    fn advance(&mut self, when: &str) {
+        self.note(when);
+        self.let_permits_end();
+    }
+
     /// At rest in `generation`: the newest logs in and nothing else does, and Kafka holds what the record names, and nothing
     /// else.
     #[track_caller]
-    fn assert_at_rest(&mut self, when: &str, generation: u64) {
+    fn assert_at_rest(&mut self, when: &str, generation: u64, allotted: u64) {
         self.note(when);
         let record = self.record();
         let stands = (&record["phase"], &record["generation"], &record["allotted"]);
-        assert_eq!(stands, (&json!("IDLE"), &json!(generation), &json!(generation)), "{when}: {record:#}");
+        assert_eq!(stands, (&json!("IDLE"), &json!(generation), &json!(allotted)), "{when}: {record:#}");
         assert_eq!(self.newest().generation, generation, "{when}");
+        assert_eq!(self.material().into_keys().collect::<Vec<_>>(), [format!("{generation}.age")], "{when}");
+        self.assert_only_newest_works(when);
+    }
+
+    /// The newest published credential is delivered and logs in, no other does, and no slot holds anything else.
+    #[track_caller]
+    fn assert_only_newest_works(&self, when: &str) {
         let delivered = Published::of_properties(&fs::read_to_string(&self.file).unwrap());
         assert!(delivered.is_same(self.newest()), "{when}: the delivery is behind");
-        assert_eq!(self.material().into_keys().collect::<Vec<_>>(), [format!("{generation}.age")], "{when}");
-        let cluster = &self.witness.cluster;
         let mut names: BTreeSet<&str> = self.ledger.iter().map(|known| known.username.as_str()).collect();
         names.insert(&self.name);
         for name in names {
             let expected = (name == self.newest().username).then_some(self.newest().mechanism);
-            assert_eq!(cluster.mechanisms_of(name).unwrap(), expected.into_iter().collect(), "{when}: `{name}`");
+            let found = self.witness.cluster.mechanisms_of(name).unwrap();
+            assert_eq!(found, expected.into_iter().collect(), "{when}: `{name}`");
         }
         self.witness.assert_works(self.newest(), when);
         for old in &self.ledger[..self.ledger.len() - 1] {
@@ -250,15 +264,14 @@ impl<'o> Subject<'o> {
         }
     }
 
-    /// ACLs and quotas stand under these names, and under no other that the user ever had.
+    /// ACLs stand under these names, and under no other that the user ever had.
     #[track_caller]
     fn assert_access(&self, when: &str, names: &[&str]) {
         let cluster = &self.witness.cluster;
         let ever = self.ledger.iter().map(|known| known.username.as_str()).chain([self.name.as_str()]);
         for name in ever.chain(names.iter().copied()).collect::<BTreeSet<_>>() {
-            let (acls, quotas) = if names.contains(&name) { (2, 1) } else { (0, 0) };
+            let acls = if names.contains(&name) { 2 } else { 0 };
             assert_eq!(cluster.acls_of(&principal(name)).unwrap().len(), acls, "{when}: ACLs of `{name}`");
-            assert_eq!(cluster.quotas_of(name).unwrap().len(), quotas, "{when}: quotas of `{name}`");
         }
     }
 }
