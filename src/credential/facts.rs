@@ -235,6 +235,12 @@ impl Wanted {
         }
     }
 
+    /// Whether the user stays under this name although its document gives it another one: no strategy is stated by which it
+    /// could move. Until then its clients have what the document declares.
+    pub fn is_bound_to(&self, name: &UserName, record: &Record) -> bool {
+        self.rotation.is_none() && record.active.as_ref().is_some_and(|active| active.username == *name)
+    }
+
     /// Whether a record is of the same kind of authentication.
     pub fn is_authenticated_as(&self, record: &Record) -> bool {
         matches!(

@@ -197,8 +197,9 @@ impl Person<'_> {
     /// the machine says when.
     fn change_of(&self, account: &Account, existing: &[AclRule], quotas: UserQuotas) -> AccessChange {
         let Some(wanted) = self.wanted else { return withdraw_all(existing, quotas) };
-        let is_wanted =
-            wanted.wanted.names().contains(&account.username) && wanted.wanted.clusters.contains(&account.cluster);
+        let is_bound = self.record.is_some_and(|record| wanted.wanted.is_bound_to(&account.username, record));
+        let is_asked_for = is_bound || wanted.wanted.names().contains(&account.username);
+        let is_wanted = is_asked_for && wanted.wanted.clusters.contains(&account.cluster);
         let cut = self.record.and_then(|record| cut_access(record, account));
         let is_cut = cut.is_some()
             || self.revokes

@@ -213,7 +213,8 @@ fn maintain_access(
         let Some(account) = seen.accounts.get(username) else { continue };
         let is_in_use = record.slots().any(|slot| slot.username == *username);
         // A name that only the document knows gets access when its rotation begins, after the look at its slots.
-        let is_settled = record.names().contains(username) && (wanted.names().contains(username) || !is_in_use);
+        let is_asked_for = wanted.names().contains(username) || wanted.is_bound_to(username, record);
+        let is_settled = record.names().contains(username) && (is_asked_for || !is_in_use);
         let is_cut = record.phase == Phase::Revoking && is_in_use;
         match &account.access {
             Seen::Known(access) if is_settled && !is_cut => {
