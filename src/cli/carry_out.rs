@@ -11,7 +11,7 @@ use super::progress::Bar;
 use crate::diagnostic::ExitStatus;
 use crate::engine::{Executed, Finished, Limits, Mode, Traffic, execute};
 use crate::spec::Documents;
-use crate::view::{ApplyView, EndedView, PlanView, apply_text, plan_text};
+use crate::view::{ApplyView, EndedView, PlanView, UnderWayView, apply_text, plan_text};
 
 /// Who agrees to a plan.
 pub(super) enum Consent {
@@ -115,6 +115,7 @@ fn finish(pass: &Pass, executed: &Executed, seconds: f64, format: PlainFormat) -
         schema: "kastellan.io/apply/v1alpha1",
         done: 0,
         ended: Vec::new(),
+        under_way: executed.under_way.iter().map(|(user, standing)| UnderWayView::new(user, standing)).collect(),
         reports: pass.view.reports.clone(),
         effects: executed.effects.clone(),
         seconds,

@@ -79,6 +79,7 @@ fn draw(verified: Verified, second: &SecondOpinions) -> VerifyView {
         generation: verified.generation.0,
         brokers: verified.brokers,
         result,
+        hint: verified.hint.filter(|_| failure.is_some()),
         failure,
         librdkafka: opinion.and_then(|opinion| opinion.as_ref().ok()).cloned(),
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Account, Phase};
+use super::{Account, Phase, Retirement};
 use crate::names::{ClusterName, DeliveryName, Generation, Mechanism, Scope};
 
 /// A change that only a rotation, or a planned move, can carry out on a live user.
@@ -92,8 +92,8 @@ pub enum Blocked {
     StillValid {
         /// Its generation; `None` for an unknown credential that was adopted.
         generation: Option<Generation>,
-        /// What is waited for.
-        until: String,
+        /// When it goes.
+        waits: Retirement,
     },
     /// What a person asked for cannot be done as things stand, and why.
     Refused(String),
@@ -149,10 +149,12 @@ impl std::fmt::Display for Blocked {
                 f,
                 "`{username}` has ACLs or quotas on {cluster} that its document does not declare; under another name they would be missing"
             ),
-            Self::StillValid { generation: Some(generation), until } => {
-                write!(f, "generation {generation} is still valid beside the active one: {until}")
+            Self::StillValid { generation: Some(generation), waits } => {
+                write!(f, "one rotation at a time: generation {generation} was replaced already and {waits}")
             }
-            Self::StillValid { generation: None, until } => write!(f, "an adopted credential is still valid: {until}"),
+            Self::StillValid { generation: None, waits } => {
+                write!(f, "one rotation at a time: an adopted credential was replaced already and {waits}")
+            }
             Self::Refused(why) => f.write_str(why),
             Self::NoNewName => f.write_str("the document gives it no other name in Kafka to move to"),
             Self::NothingToRecover => f.write_str("nothing was seen that is newer than its record"),
@@ -219,7 +221,12 @@ impl Blocked {
             }
             Self::NoFreeSlot => "offer a second mechanism in `clients.mechanisms`, or choose another strategy",
             Self::UnmanagedAccess(_) => "declare them: `authorization` and `quotas`",
-            Self::StillValid { .. } => "once every consumer has moved, say so with `kastellan ack`",
+            Self::StillValid { waits: Retirement::Acknowledgement(_), .. } => {
+                "once every consumer has moved, say so with `kastellan ack`"
+            }
+            Self::StillValid { .. } => {
+                "rotate again after that, or shorten `rotation.overlap`; where it was stolen, `kastellan rotate --revoke-now` waits for nothing"
+            }
             Self::NoNewName => "give the document another `username`, or use the strategy `dual-user`",
             Self::StateRollback { .. } => {
                 "find the newer store, or look at `kastellan recover --help`: it offers the two ways to go on without it"

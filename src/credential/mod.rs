@@ -11,6 +11,7 @@ mod permit;
 mod phase;
 mod record;
 mod schedule;
+mod standing;
 mod strategy;
 
 pub use crate::spec::{Confirm, RotationSpec, Strategy};
@@ -32,6 +33,7 @@ pub use record::{
     Record, Revocation, Slot,
 };
 pub use schedule::{Retirement, due_at, retirement};
+pub use standing::{Awaits, Standing, standing};
 
 #[cfg(test)]
 mod tests;

@@ -49,20 +49,25 @@ pub(super) fn after(at: Timestamp, duration: Duration) -> Timestamp {
     at.saturating_add(SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
 }
 
+/// An instant to the minute, UTC.
+pub(super) fn minute(at: Timestamp) -> String {
+    format!("{} UTC", at.strftime("%Y-%m-%d %H:%M"))
+}
+
+/// What happens to the old credential, as the end of a sentence about it.
 impl std::fmt::Display for Retirement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let minute = |at: &Timestamp| at.strftime("%Y-%m-%d %H:%M UTC").to_string();
         match self {
-            Self::Nothing => f.write_str("nothing old is valid any more"),
-            Self::Due => f.write_str("its time is over; the next `apply` takes it away"),
-            Self::At(at) => write!(f, "it stays valid until {}", minute(at)),
+            Self::Nothing => f.write_str("is not valid any more"),
+            Self::Due => f.write_str("goes with the next `apply`"),
+            Self::At(at) => write!(f, "stays valid until {}", minute(*at)),
             Self::Acknowledgement(None) => {
-                f.write_str("it stays valid until somebody says, by `kastellan ack`, that every consumer has moved")
+                f.write_str("stays valid until somebody says, by `kastellan ack`, that every consumer has moved")
             }
             Self::Acknowledgement(Some(at)) => write!(
                 f,
-                "it stays valid until somebody says, by `kastellan ack`, that every consumer has moved, and at least until {}",
-                minute(at)
+                "stays valid until somebody says, by `kastellan ack`, that every consumer has moved, and at least until {}",
+                minute(*at)
             ),
         }
     }

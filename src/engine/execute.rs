@@ -11,7 +11,7 @@ use super::connect::Links;
 use super::crash::{self, Side};
 use super::run::{End, Event, Events, Job, Next, Performed, UserRun};
 use super::{deliveries, kafka_effects, login, store_effects};
-use crate::credential::Effect;
+use crate::credential::{Effect, Phase, Standing, standing};
 use crate::diagnostic::{Disposition, Hint};
 use crate::names::NamespacedName;
 use crate::plan::UserPlan;
@@ -42,6 +42,8 @@ pub struct Limits {
 pub struct Executed {
     /// Every user of the plan, and how it ended.
     pub users: BTreeMap<NamespacedName, Finished>,
+    /// Where those stand that are done and not at rest, e.g. beside an old credential within its overlap.
+    pub under_way: BTreeMap<NamespacedName, Standing>,
     /// How often each effect was executed, counted in users.
     pub effects: BTreeMap<&'static str, usize>,
 }
@@ -110,9 +112,21 @@ pub async fn execute(
         for (effect, users) in effects {
             *executed.effects.entry(effect).or_default() += users;
         }
-        executed.users.extend(runs.into_iter().map(|run| (run.user, finished(run.end.unwrap_or(End::Done)))));
+        for run in runs {
+            if let Some(standing) = under_way(&run) {
+                executed.under_way.insert(run.user.clone(), standing);
+            }
+            executed.users.insert(run.user, finished(run.end.unwrap_or(End::Done)));
+        }
     }
     executed
+}
+
+/// Where a user stands that is done with this pass, and goes on later.
+fn under_way(run: &UserRun) -> Option<Standing> {
+    let record = run.record.as_ref().filter(|_| run.end == Some(End::Done))?;
+    let is_at_rest = matches!(record.value.phase, Phase::Idle | Phase::Deleted);
+    (!is_at_rest).then(|| standing(&record.value, run.plan.wanted.as_deref(), super::now().wall))
 }
 
 fn finished(end: End) -> Finished {

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::connect::Links;
 use super::login::prove_on;
 use crate::credential::{Record, Seen};
-use crate::diagnostic::Chain;
+use crate::diagnostic::{Chain, Hint};
 use crate::names::{ClusterName, Generation, NamespacedName, StoreName};
 use crate::secret::Material;
 
@@ -26,7 +26,12 @@ pub struct Verified {
     pub by_login: bool,
     /// Why it does not work; `None` when it does, everywhere.
     pub failure: Option<String>,
+    /// What to do about that.
+    pub hint: Option<Hint>,
 }
+
+/// What to do where brokers do not take a published credential.
+const NOT_TAKEN: &str = "`kastellan plan` shows whether somebody changed it, and `kastellan apply` asserts it again";
 
 /// Verifies the active credential of each record on each of its clusters; records without one are left out.
 pub async fn verify(links: &Links, records: &BTreeMap<NamespacedName, (StoreName, Record)>) -> Vec<Verified> {
@@ -45,7 +50,7 @@ pub async fn verify(links: &Links, records: &BTreeMap<NamespacedName, (StoreName
     verified
 }
 
-type Materials<'a> = BTreeMap<&'a NamespacedName, Result<Material, String>>;
+type Materials<'a> = BTreeMap<&'a NamespacedName, Result<Material, (String, Option<Hint>)>>;
 
 async fn read_material<'a>(links: &Links, records: &'a BTreeMap<NamespacedName, (StoreName, Record)>) -> Materials<'a> {
     let mut by_store: BTreeMap<&StoreName, Vec<(&NamespacedName, Generation)>> = BTreeMap::new();
@@ -61,15 +66,20 @@ async fn read_material<'a>(links: &Links, records: &'a BTreeMap<NamespacedName, 
             Some(Seen::Unknown(_)) | None => None,
         };
         let Some(store) = store else {
-            material.extend(users.into_iter().map(|(user, _)| (user, Err(format!("store {name} is not open")))));
+            let hint = links.hints.get(name.as_str());
+            let closed = || Err((format!("store {name} is not open"), hint.cloned()));
+            material.extend(users.into_iter().map(|(user, _)| (user, closed())));
             continue;
         };
         let keys = users.iter().map(|(user, generation)| ((*user).clone(), *generation)).collect::<Vec<_>>();
         for ((user, generation), read) in users.into_iter().zip(store.read_materials(&keys).await) {
             let read = match read {
                 Ok(Some(read)) => Ok(read),
-                Ok(None) => Err(format!("the material of generation {generation} is gone")),
-                Err(error) => Err(Chain(&error).to_string()),
+                Ok(None) => {
+                    let hint = format!("find it in a backup of the store, or `kastellan rotate {user}`");
+                    Err((format!("the material of generation {generation} is gone"), Some(hint)))
+                }
+                Err(error) => Err((Chain(&error).to_string(), error.hint())),
             };
             material.insert(user, read);
         }
@@ -90,6 +100,7 @@ async fn verify_on(
         brokers: 0,
         by_login: false,
         failure: None,
+        hint: None,
     };
     let mut verified = Vec::with_capacity(users.len());
     let mut wanted = Vec::new();
@@ -101,7 +112,11 @@ async fn verify_on(
     for (user, record) in users {
         let mut entry = blank(user, record);
         match (&link, &material[user]) {
-            (Err(why), _) | (Ok(_), Err(why)) => entry.failure = Some(why.clone()),
+            (Err(why), _) => {
+                entry.failure = Some(why.clone());
+                entry.hint = links.hints.get(cluster.as_str()).cloned();
+            }
+            (Ok(_), Err((why, hint))) => (entry.failure, entry.hint) = (Some(why.clone()), hint.clone()),
             (Ok(_), Ok(material)) => {
                 let username = record.active.as_ref().map_or(&record.username, |active| &active.username);
                 wanted.push((verified.len(), username, &material.scram));
@@ -116,7 +131,10 @@ async fn verify_on(
     for ((index, ..), proof) in wanted.into_iter().zip(proofs) {
         verified[index].brokers = brokers;
         verified[index].by_login = link.logins.is_some();
-        verified[index].failure = proof.err().map(|unproven| unproven.why);
+        if let Err(unproven) = proof {
+            verified[index].failure = Some(unproven.why);
+            verified[index].hint = Some(NOT_TAKEN.into());
+        }
     }
     verified
 }

@@ -56,6 +56,8 @@ impl Default for Options {
 /// Everything a pass would do.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
+    /// When it was made, UTC.
+    pub at: Timestamp,
     /// Users for whom something is to be done.
     pub users: BTreeMap<NamespacedName, UserPlan>,
     /// What is not done, and why; sorted.
@@ -143,7 +145,7 @@ impl Plan {
 /// Makes the plan.
 pub fn plan(desired: &Desired, observed: &Observed, options: &Options, now: Timestamp) -> Plan {
     let claims = Claims::collect(desired, observed);
-    let mut plan = Plan { declared: desired.users.len(), max_deletes: options.max_deletes, ..Plan::default() };
+    let mut plan = Plan { at: now, declared: desired.users.len(), max_deletes: options.max_deletes, ..Plan::default() };
     report_stores(desired, observed, &mut plan);
     let asked = options.asked.as_ref();
     let is_meant = |user: &NamespacedName| asked.is_none_or(|asked| asked.users.contains(user));

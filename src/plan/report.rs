@@ -47,6 +47,19 @@ impl Reported {
         }
     }
 
+    /// Stable identifier for JSON.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnderWay(_) => "underWay",
+            Self::Waiting(_)
+            | Self::Blocked(_)
+            | Self::StoreChanged { .. }
+            | Self::Undeclared
+            | Self::Retained
+            | Self::Suspended => self.heading(),
+        }
+    }
+
     /// The heading it stands under; also its order.
     pub const fn heading(&self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 //! JSON field names and `schema` are a versioned contract.
 
 mod access;
+mod actions;
 mod against;
 mod against_text;
 mod markup;
@@ -10,13 +11,17 @@ mod number;
 mod plan;
 mod plan_text;
 mod result;
+mod revocation;
+mod rotation;
 mod status;
 
 pub use access::{AccessLine, access_lines, quota_lines};
 pub use against::{ComparisonSummary, ComparisonView, DifferenceView, DocumentView};
 pub use against_text::{comparison_markdown, comparison_text};
 pub(crate) use number::counted;
-pub use plan::{ActionView, Change, PlanView, ReportView, Subject, Summary, UserView};
+pub use plan::{ActionView, AskedView, Change, PlanView, ReportView, Subject, Summary, UserView};
 pub use plan_text::{plan_markdown, plan_text};
-pub use result::{ApplyView, EndedView, VerifyView, apply_text, verify_text};
-pub use status::{DeliveryView, StatusView, UserStatus, status_text};
+pub use result::{ApplyView, EndedView, UnderWayView, VerifyView, apply_text, verify_text};
+pub use status::{
+    CredentialView, CutView, DeliveryView, OwedView, RevocationView, StatusView, UserStatus, status_text,
+};

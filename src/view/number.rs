@@ -22,6 +22,11 @@ pub(super) fn minute(at: jiff::Timestamp) -> String {
     format!("{} UTC", at.strftime("%Y-%m-%d %H:%M"))
 }
 
+/// `5 deliveries`, for nouns that end in -y.
+pub(super) fn counted_as(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

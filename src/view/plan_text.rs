@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::markup::{escape, fence_safe, harmless};
-use super::number::counted;
-use super::plan::{ActionView, Change, PlanView, ReportView, UserView};
+use super::number::{counted, counted_as};
+use super::plan::{ActionView, AskedView, Change, PlanView, ReportView, UserView};
 use crate::names::{NamespacedName, UserName};
 
 /// Users shown for one and the same reason before the rest of them is only counted.
 const SAME_REASON_MAX: usize = 5;
 
-/// Users shown in full in a comment; a plan of ten thousand is a file, not a comment.
-const MARKDOWN_USERS_MAX: usize = 200;
+/// Bytes of users, and again of reports, in a comment: GitHub takes 65,536 characters and refuses the whole of a longer one.
+/// A plan of ten thousand users is a file, not a comment.
+const MARKDOWN_BYTES_MAX: usize = 28 * 1024;
 
 /// The plan for a terminal. Understandable without colour.
 pub fn plan_text(view: &PlanView) -> String {
@@ -34,7 +35,13 @@ fn head(view: &PlanView) -> String {
         1 => format!(" · store {}", view.stores[0]),
         _ => format!(" · stores {}", view.stores.join(", ")),
     };
-    format!("{clusters}{stores} · {} declared, {} in step", counted(view.declared, "user"), view.in_step)
+    let declared = counted(view.declared, "user");
+    match &view.asked {
+        None => format!("{clusters}{stores} · {declared} declared, {} in step", view.in_step),
+        Some(AskedView { what, users }) => {
+            format!("{clusters}{stores} · {declared} declared; asked to {what}: {}", counted(*users, "user"))
+        }
+    }
 }
 
 pub(super) const fn sign(change: Change) -> char {
@@ -48,12 +55,19 @@ pub(super) const fn sign(change: Change) -> char {
 /// What an action does, with where and why.
 fn line(action: &ActionView, names_clusters: bool) -> String {
     let mut line = action.text.clone();
+    if !action.names.is_empty() {
+        let names = action.names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        let _ = write!(line, " for {names}");
+    }
     if names_clusters && !action.clusters.is_empty() {
         let clusters = action.clusters.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let _ = write!(line, " on {clusters}");
     }
     if let Some(reason) = &action.reason {
         let _ = write!(line, ": {reason}");
+    }
+    if let Some(outlook) = &action.outlook {
+        let _ = write!(line, "; {outlook}");
     }
     harmless(&line)
 }
@@ -82,13 +96,13 @@ fn write_reports(view: &PlanView, text: &mut String) {
     let mut heading = "";
     let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for report in view.reports.iter().chain(&view.refusals) {
-        let count = seen.entry((report.kind, &report.text)).or_default();
+        let count = seen.entry((report.heading, &report.text)).or_default();
         *count += 1;
         if *count > SAME_REASON_MAX {
             continue;
         }
-        if report.kind != heading {
-            heading = report.kind;
+        if report.heading != heading {
+            heading = report.heading;
             let _ = write!(text, "\n{heading}\n");
         }
         let who = report.user.as_ref().map(|user| format!("{user}  ")).unwrap_or_default();
@@ -121,32 +135,54 @@ fn conclusion(view: &PlanView) -> String {
 /// The plan as Markdown.
 pub fn plan_markdown(view: &PlanView) -> String {
     let mut text = format!("### Kastellan plan\n\n{}\n", escape(&head(view)));
-    for user in view.users.iter().take(MARKDOWN_USERS_MAX) {
-        let _ = write!(text, "\n**{}**\n\n```diff\n", escape(&user.user.to_string()));
-        for action in &user.actions {
-            let sign = if action.change == Change::Change { '!' } else { sign(action.change) };
-            let mark = if action.destructive { "  (destructive)" } else { "" };
-            let line = fence_safe(&line(action, view.clusters.len() > 1));
-            let _ = writeln!(text, "{sign} {}: {line}{mark}", action.subject.as_str());
-        }
-        text.push_str("```\n");
-    }
-    if let Some(rest) = view.users.len().checked_sub(MARKDOWN_USERS_MAX).filter(|rest| *rest > 0) {
-        let _ = write!(text, "\n… and {} more.\n", counted(rest, "user"));
+    let users = view.users.iter().map(|user| markdown_user(user, view.clusters.len() > 1));
+    let left = push_while_short(users, &mut text);
+    if left > 0 {
+        let _ = write!(text, "\n… and {} more.\n", counted(left, "user"));
     }
     write_markdown_reports(view, &mut text);
     let _ = write!(text, "\n{}\n", escape(&conclusion(view)));
     text
 }
 
+/// Adds parts until there are [`MARKDOWN_BYTES_MAX`]; answers how many are left out.
+fn push_while_short(parts: impl ExactSizeIterator<Item = String>, text: &mut String) -> usize {
+    let longest = text.len() + MARKDOWN_BYTES_MAX;
+    let mut left = parts.len();
+    for part in parts {
+        if text.len() + part.len() > longest {
+            break;
+        }
+        text.push_str(&part);
+        left -= 1;
+    }
+    left
+}
+
+fn markdown_user(user: &UserView, names_clusters: bool) -> String {
+    let mut text = format!("\n**{}**\n\n```diff\n", escape(&user.user.to_string()));
+    for action in &user.actions {
+        let sign = if action.change == Change::Change { '!' } else { sign(action.change) };
+        let mark = if action.destructive { "  (destructive)" } else { "" };
+        let line = fence_safe(&line(action, names_clusters));
+        let _ = writeln!(text, "{sign} {}: {line}{mark}", action.subject.as_str());
+    }
+    text.push_str("```\n");
+    text
+}
+
 fn write_markdown_reports(view: &PlanView, text: &mut String) {
-    let reports = view.reports.iter().chain(&view.refusals).collect::<Vec<&ReportView>>();
+    let reports = view.refusals.iter().chain(&view.reports).collect::<Vec<&ReportView>>();
     if reports.is_empty() {
         return;
     }
     text.push_str("\n| | user | why |\n|---|---|---|\n");
-    for report in reports.into_iter().take(MARKDOWN_USERS_MAX) {
+    let rows = reports.into_iter().map(|report| {
         let user = report.user.as_ref().map(ToString::to_string).unwrap_or_default();
-        let _ = writeln!(text, "| {} | {} | {} |", report.kind, escape(&user), escape(&report.text));
+        format!("| {} | {} | {} |\n", report.heading, escape(&user), escape(&report.text))
+    });
+    let left = push_while_short(rows, text);
+    if left > 0 {
+        let _ = write!(text, "\n… and {} more.\n", counted_as(left, "line", "lines"));
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::markup::harmless;
 use super::number::counted;
+use crate::credential::Standing;
 use crate::names::NamespacedName;
 
 /// What an apply did. Holds no secret.
@@ -16,6 +18,8 @@ pub struct ApplyView {
     pub done: usize,
     /// Users that are not through, and why.
     pub ended: Vec<EndedView>,
+    /// Users that are through with this pass and go on later, e.g. beside an old credential within its overlap.
+    pub under_way: Vec<UnderWayView>,
     /// What was not planned, and why.
     pub reports: Vec<super::ReportView>,
     /// How often each effect was executed, counted in users.
@@ -39,6 +43,32 @@ pub struct EndedView {
     pub hint: Option<String>,
 }
 
+/// A user that is through with this pass and goes on later.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnderWayView {
+    /// The user.
+    pub user: NamespacedName,
+    /// `nextPass`, `instant`, `acknowledgement` or `lastConnection`.
+    pub awaits: &'static str,
+    /// Until when, UTC; absent where nobody can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<jiff::Timestamp>,
+    /// One sentence.
+    pub says: String,
+}
+
+impl UnderWayView {
+    /// Draws where a user stands.
+    pub fn new(user: &NamespacedName, standing: &Standing) -> Self {
+        let Standing { awaits, until, says } = standing.clone();
+        Self { user: user.clone(), awaits: awaits.as_str(), until, says }
+    }
+}
+
+/// Users under way that a terminal shows before the rest of them is only counted.
+const UNDER_WAY_MAX: usize = 20;
+
 /// The outcome of an apply for a terminal.
 pub fn apply_text(view: &ApplyView) -> String {
     let mut text = String::new();
@@ -50,10 +80,17 @@ pub fn apply_text(view: &ApplyView) -> String {
             heading = ended.how;
             let _ = write!(text, "\n{heading}\n");
         }
-        let _ = writeln!(text, "  {}  {}", ended.user, ended.why);
+        let _ = writeln!(text, "  {}  {}", ended.user, harmless(&ended.why));
         if let Some(hint) = &ended.hint {
-            let _ = writeln!(text, "      {hint}");
+            let _ = writeln!(text, "      {}", harmless(hint));
         }
+    }
+    for (index, under_way) in view.under_way.iter().take(UNDER_WAY_MAX).enumerate() {
+        let heading = if index == 0 { "\nunder way\n" } else { "" };
+        let _ = writeln!(text, "{heading}  {}  {}", under_way.user, harmless(&under_way.says));
+    }
+    if let Some(more) = view.under_way.len().checked_sub(UNDER_WAY_MAX).filter(|more| *more > 0) {
+        let _ = writeln!(text, "  … and {} more: `kastellan status` tells of each", counted(more, "user"));
     }
     let rest = match ended.len() {
         0 => String::new(),
@@ -80,6 +117,9 @@ pub struct VerifyView {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// The second opinion of librdkafka, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub librdkafka: Option<String>,
@@ -96,6 +136,9 @@ pub fn verify_text(views: &[VerifyView]) -> String {
         };
         let second = view.librdkafka.as_ref().map(|second| format!("; librdkafka: {second}")).unwrap_or_default();
         let _ = writeln!(text, "{}  {}  generation {}  {result}{second}", view.user, view.cluster, view.generation);
+        if let Some(hint) = &view.hint {
+            let _ = writeln!(text, "    hint: {}", harmless(hint));
+        }
     }
     let failed = views.iter().filter(|view| view.failure.is_some()).count();
     let good = views.len() - failed;

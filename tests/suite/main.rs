@@ -9,6 +9,7 @@ mod examples;
 mod kafka_client;
 mod plans;
 mod renderings;
+mod rotations;
 mod schemas;
 mod store;
 mod wire;

@@ -23,6 +23,8 @@ use super::broker::{InProcessCluster, Settings};
 pub struct World {
     pub cluster: InProcessCluster,
     pub store: MemoryStore,
+    /// A second cluster, which documents declare as [`SECOND`]: `None` where there is none, and an empty one does not answer.
+    pub second: Option<Option<InProcessCluster>>,
 }
 
 /// A pass that was planned and not executed yet.
@@ -46,6 +48,11 @@ const HEAD: &str = "apiVersion: kastellan.io/v1alpha1\nkind: CredentialStore\nme
     apiVersion: kastellan.io/v1alpha1\nkind: KafkaCluster\nmetadata: {name: kafka}\nspec:\n  \
     bootstrapServers: localhost:9092\n  admin: {fence: 2s}\n  \
     clients: {bootstrapServers: \"localhost:9093\", mechanisms: [scram-sha-512, scram-sha-256]}\n";
+
+/// The document of a second cluster, `dr`.
+pub const SECOND: &str = "---\napiVersion: kastellan.io/v1alpha1\nkind: KafkaCluster\nmetadata: {name: dr}\nspec:\n  \
+    bootstrapServers: localhost:9192\n  admin: {fence: 2s}\n  \
+    clients: {bootstrapServers: \"localhost:9193\", mechanisms: [scram-sha-512, scram-sha-256]}\n";
 
 /// Reads documents beside the head.
 pub fn documents(users: &str) -> spec::Documents {
@@ -81,23 +88,31 @@ impl World {
 
     pub async fn with(settings: Settings) -> Self {
         let store = MemoryStore::new(StoreName::parse("memory").unwrap(), &["imports/".to_owned()]).unwrap();
-        Self { cluster: InProcessCluster::start(settings).await, store }
+        Self { cluster: InProcessCluster::start(settings).await, store, second: None }
+    }
+
+    /// A second cluster beside the first.
+    pub async fn start_second(&mut self) {
+        let settings = Settings { cluster_id: "second-cluster-id".into(), ..Settings::default() };
+        self.second = Some(Some(InProcessCluster::start(settings).await));
     }
 
     pub async fn links(&self) -> Links {
-        let deadlines = Deadlines::default();
-        let admin = Admin::connect(self.cluster.admin(), deadlines).await.unwrap();
-        let id = admin.cluster().id.clone();
-        let mechanisms = vec![Mechanism::ScramSha512, Mechanism::ScramSha256];
-        let logins = Logins::discover(self.cluster.clients(), mechanisms.clone(), id, deadlines).await.unwrap();
-        let cluster = ClusterLink { admin, logins: Some(logins), mechanisms };
+        let mut clusters = BTreeMap::from([(ClusterName::parse("kafka").unwrap(), link(&self.cluster).await)]);
+        if let Some(second) = &self.second {
+            let seen = match second {
+                Some(second) => link(second).await,
+                None => Seen::unknown("it does not answer"),
+            };
+            clusters.insert(ClusterName::parse("dr").unwrap(), seen);
+        }
         let store = StoreLink {
             reader: Arc::new(self.store.clone()),
             secrets: Some(Arc::new(self.store.clone())),
             store: Some(Arc::new(self.store.clone())),
         };
         Links {
-            clusters: BTreeMap::from([(ClusterName::parse("kafka").unwrap(), Seen::Known(cluster))]),
+            clusters,
             stores: BTreeMap::from([(StoreName::parse("memory").unwrap(), Seen::Known(store))]),
             deliveries: Arc::new(Deliveries::new("this-machine".to_owned(), None)),
             surroundings: Surroundings {
@@ -117,12 +132,18 @@ impl World {
 
     /// Observes and plans; these users may take over what exists.
     pub async fn plan_adopting(&self, users: &str, options: &Options, adopt: &[&str]) -> Planned {
+        self.plan_at(users, options, adopt, jiff::Timestamp::now()).await
+    }
+
+    /// Observes now, and plans as if it were `at`.
+    pub async fn plan_at(&self, users: &str, options: &Options, adopt: &[&str], at: jiff::Timestamp) -> Planned {
         let links = self.links().await;
         let adopt = adopt.iter().map(|user| user.parse().unwrap()).collect();
         let selection = Selection { adopt, ..Selection::default() };
         let desired = resolve(&documents(users), &selection, &BTreeMap::new());
-        let observed = observe(&links, &desired, Whom::Everybody).await;
-        let plan = plan(&desired, &observed, options, jiff::Timestamp::now());
+        let whom = options.asked.as_ref().map_or(Whom::Everybody, |asked| Whom::Only(&asked.users));
+        let observed = observe(&links, &desired, whom).await;
+        let plan = plan(&desired, &observed, options, at);
         let view = PlanView::new(&plan, &desired, &observed, options);
         Planned { links, desired, plan, view }
     }
@@ -131,6 +152,15 @@ impl World {
     pub async fn apply(&self, users: &str, options: &Options) -> Executed {
         self.plan(users, options).await.execute(options).await
     }
+}
+
+async fn link(cluster: &InProcessCluster) -> Seen<ClusterLink> {
+    let deadlines = Deadlines::default();
+    let admin = Admin::connect(cluster.admin(), deadlines).await.unwrap();
+    let id = admin.cluster().id.clone();
+    let mechanisms = vec![Mechanism::ScramSha512, Mechanism::ScramSha256];
+    let logins = Logins::discover(cluster.clients(), mechanisms.clone(), id, deadlines).await.unwrap();
+    Seen::Known(ClusterLink { admin, logins: Some(logins), mechanisms })
 }
 
 impl Planned {

@@ -7,18 +7,13 @@ use jiff::Timestamp;
 use super::rotation::{self, begin, may_begin, resume, revocation};
 use super::{Ask, Decision, Reason, Recovery, Transition, adopted, is_scram, list_strangers};
 use crate::credential::schedule::{Retirement, retirement};
+use crate::credential::standing::standing;
 use crate::credential::{Blocked, Facts, Foreign, Phase, Record, Seen, Wanted};
 use crate::names::Generation;
 
 /// There is no credential to do anything with.
 pub(super) fn without_credential(ask: &Ask, decision: &mut Decision) {
-    let what = match ask {
-        Ask::Rotate => "rotate",
-        Ask::Acknowledge(_) => "acknowledge",
-        Ask::Abort => "abort",
-        Ask::Revoke { .. } => "revoke",
-        Ask::Recover => "recover",
-    };
+    let what = ask.as_str();
     decision.block(Blocked::Refused(format!("there is nothing to {what}: it has no credential; `apply` makes one")));
 }
 
@@ -86,11 +81,11 @@ fn acknowledge(
     match record.phase {
         Phase::Published | Phase::Confirmed => {
             decision.transitions.push(Transition::Acknowledge(active));
-            let confirmed = Record { confirmed_at: Some(now), ..record.clone() };
+            let confirmed = Record { phase: Phase::Confirmed, confirmed_at: Some(now), ..record.clone() };
             match retirement(&confirmed, Some(wanted), now) {
                 Retirement::Nothing | Retirement::Due => decision.transitions.push(Transition::Retire),
-                waits @ (Retirement::At(_) | Retirement::Acknowledgement(_)) => {
-                    decision.notes.push(format!("the old credential: {waits}"));
+                Retirement::At(_) | Retirement::Acknowledgement(_) => {
+                    decision.notes.push(standing(&confirmed, Some(wanted), now).says);
                 }
             }
         }

@@ -6,6 +6,7 @@ use super::{
     Decision, Reason, Revoke, Rotate, Transition, given_is_there, list_strangers, list_unreachable, list_unwritable,
 };
 use crate::credential::schedule::{Retirement, due_at, retirement};
+use crate::credential::standing::standing;
 use crate::credential::strategy::next_place;
 use crate::credential::{Account, Blocked, Change, Facts, Phase, Record, Seen, Wanted, WantedAuthentication};
 use crate::names::UserName;
@@ -30,10 +31,10 @@ pub(super) fn decide(record: &Record, wanted: &Wanted, facts: &Facts, now: Times
         Phase::Published | Phase::Confirmed => {
             retire(record, wanted, now, decision);
             // What is new waits until the old credential is gone: one rotation at a time.
-            if let Err(blocked) = may_begin(record, wanted, now)
+            if may_begin(record, wanted, now).is_err()
                 && let Some(first) = changes(record, wanted, facts).into_iter().next()
             {
-                decision.notes.push(format!("{first}: rotated when that is over ({blocked})"));
+                decision.notes.push(format!("{first}: the next rotation carries this out, once this one is over"));
             }
         }
         Phase::Idle => begin(record, wanted, facts, reasons(record, wanted, facts, now), decision),
@@ -65,11 +66,8 @@ fn is_outdated(record: &Record, wanted: &Wanted) -> bool {
 pub(super) fn retire(record: &Record, wanted: &Wanted, now: Timestamp, decision: &mut Decision) {
     match retirement(record, Some(wanted), now) {
         Retirement::Nothing | Retirement::Due => decision.transitions.push(Transition::Retire),
-        waits @ (Retirement::At(_) | Retirement::Acknowledgement(_)) => {
-            decision.notes.push(match &record.previous {
-                Some(previous) => format!("generation {} was replaced: {waits}", previous.generation),
-                None => format!("an adopted credential was replaced: {waits}"),
-            });
+        Retirement::At(_) | Retirement::Acknowledgement(_) => {
+            decision.notes.push(standing(record, Some(wanted), now).says);
         }
     }
 }
@@ -83,7 +81,7 @@ pub(super) fn may_begin(record: &Record, wanted: &Wanted, now: Timestamp) -> Res
         Retirement::Nothing | Retirement::Due => Ok(()),
         waits @ (Retirement::At(_) | Retirement::Acknowledgement(_)) => {
             let generation = record.previous.as_ref().map(|slot| slot.generation);
-            Err(Blocked::StillValid { generation, until: waits.to_string() })
+            Err(Blocked::StillValid { generation, waits })
         }
     }
 }

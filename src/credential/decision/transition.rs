@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::credential::{AdoptedSlot, Change, DeletionPolicy, Place};
 use crate::names::{ClusterId, ClusterName, DeliveryName, Generation, Mechanism, UserName};
+use crate::spec::format_duration;
 
 /// What a person asks for by name.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -25,6 +26,19 @@ pub enum Ask {
     },
     /// Assert a new generation over what a restored store does not know (rotation.md D5).
     Recover,
+}
+
+impl Ask {
+    /// The verb.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Rotate => "rotate",
+            Self::Acknowledge(_) => "acknowledge",
+            Self::Abort => "abort",
+            Self::Revoke { .. } => "revoke",
+            Self::Recover => "recover",
+        }
+    }
 }
 
 /// A path through the phases, approved as a whole.
@@ -114,16 +128,7 @@ impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Asked => f.write_str("asked for"),
-            Self::Due(every) => {
-                let seconds = every.as_secs();
-                let (count, unit) = match seconds {
-                    _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, "d"),
-                    _ if seconds.is_multiple_of(3_600) => (seconds / 3_600, "h"),
-                    _ if seconds.is_multiple_of(60) => (seconds / 60, "m"),
-                    _ => (seconds, "s"),
-                };
-                write!(f, "due every {count}{unit}")
-            }
+            Self::Due(every) => write!(f, "due every {}", format_duration(*every)),
             Self::Change(change) => change.fmt(f),
             Self::Recovery => f.write_str("the store was restored from an older snapshot"),
         }

@@ -51,7 +51,7 @@ pub(super) fn revoke(subject: &Subject<'_>, record: &Record, asked: &Revoke, con
         return Step::Wait(why);
     }
     if let Some(waiting) = revocation.cuts.iter().find(|(_, cut)| !cut.given_back) {
-        return Step::Wait(waits(subject, waiting.0, waiting.1));
+        return Step::Wait(waits(subject, revocation, waiting.0, waiting.1));
     }
     close(subject, record, context)
 }
@@ -245,13 +245,24 @@ fn give_back(
 }
 
 /// Why access is not given back yet.
-fn waits(subject: &Subject<'_>, cluster: &ClusterName, cut: &Cut) -> String {
-    match safe_from(subject, cluster, cut) {
-        Some(at) => format!(
-            "{cluster}: access comes back at {}, when no connection of before can exist any more",
+fn waits(subject: &Subject<'_>, revocation: &Revocation, cluster: &ClusterName, cut: &Cut) -> String {
+    let active = subject.record.and_then(|record| record.active.as_ref()).map(|slot| &slot.username);
+    let moved = active.filter(|name| !revoked_names(revocation).contains(name));
+    let access = match moved {
+        Some(name) => format!("{cluster}: `{name}` has access; the name that was stolen gets its own back"),
+        None => format!("{cluster}: access comes back"),
+    };
+    match (safe_from(subject, cluster, cut), moved) {
+        (Some(at), _) => format!(
+            "{access} at {}, when no connection of before can exist any more",
             at.strftime("%Y-%m-%d %H:%M:%S UTC")
         ),
-        None => format!(
+        (None, Some(_)) => {
+            format!(
+                "{access} when the brokers were restarted, so that none of its connections is left: say so with `kastellan ack`"
+            )
+        }
+        (None, None) => format!(
             "{cluster}: its listeners never ask connections for a new login, so a stolen one may still be open: restart the \
              brokers and say so with `kastellan ack`, or move the user to another name"
         ),

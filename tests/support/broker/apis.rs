@@ -142,6 +142,14 @@ impl Api<'_> {
         let refusal = self.refusal(Operation::DescribeConfigs);
         let results = request.resources.iter().map(|resource| {
             let keys = resource.configuration_keys.iter().flatten().filter(|_| refusal.is_none());
+            let lifetime = self.shared.settings.session_lifetime_ms.to_string();
+            // Who names no key is told of all; this is the one that anybody asks about.
+            let all = (resource.configuration_keys.is_none() && refusal.is_none()).then(|| {
+                DescribeConfigsResourceResult::default()
+                    .with_name(StrBytes::from_static_str("connections.max.reauth.ms"))
+                    .with_value(Some(StrBytes::from_string(lifetime)))
+                    .with_documentation(None)
+            });
             let configs = keys.map(|key| {
                 DescribeConfigsResourceResult::default()
                     .with_name(key.clone())
@@ -153,7 +161,7 @@ impl Api<'_> {
                 .with_error_code(refusal.unwrap_or(0))
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone())
-                .with_configs(configs.collect())
+                .with_configs(configs.chain(all).collect())
         });
         let results = results.collect();
         Some(DescribeConfigsResponse::default().with_throttle_time_ms(self.call.throttle_ms).with_results(results))

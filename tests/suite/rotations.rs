@@ -1,0 +1,485 @@
+//! Golden cases: rotations from their beginning to their end, and everything that leads out of one, as people read them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use kastellan::credential::{
+    AdoptedSlot, Ask, Authentication, Awaits, Confirm, Cut, DeletionPolicy, Phase, Record, Revocation, RotationSpec,
+    Slot, Strategy, Wanted, WantedAuthentication, standing,
+};
+use kastellan::engine::{Executed, Finished};
+use kastellan::names::{ClusterId, ClusterName, Generation, Mechanism, NamespacedName, RotationId, Scope, UserName};
+use kastellan::plan::{Asked, Options};
+use kastellan::secret::{Iterations, PasswordLength, Salt};
+use kastellan::store::{RecordWrite, Store as _, StoreReader as _};
+use kastellan::view::{PlanView, StatusView, UserStatus, plan_text, status_text};
+
+use super::support::broker::{Change, Settings, credential_of};
+use super::support::world::{Planned, SECOND, World, documents, user};
+
+const SHA_512: Mechanism = Mechanism::ScramSha512;
+const SHA_256: Mechanism = Mechanism::ScramSha256;
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future)
+}
+
+/// A user that rotates like this.
+fn rotating(name: &str, rotation: &str) -> String {
+    user(name).replace("spec:\n", &format!("spec:\n  rotation: {{{rotation}}}\n"))
+}
+
+const FLIP: &str = "strategy: mechanism-flip, every: 90d, overlap: 24h";
+
+fn asking(what: Ask, users: &[&str]) -> Options {
+    let users = users.iter().map(|user| user.parse().unwrap()).collect::<BTreeSet<NamespacedName>>();
+    Options { asked: Some(Asked { what, users }), max_deletes: 20, ..Options::default() }
+}
+
+/// Instants are the only thing that differs from run to run: `2026-11-24 09:00 UTC`, `2026-11-24T09:00:00.123Z`.
+fn without_instants(text: &str) -> String {
+    let is_date = |bytes: &[u8]| {
+        bytes.len() >= 11
+            && bytes[..10].iter().enumerate().all(|(at, byte)| match at {
+                4 | 7 => *byte == b'-',
+                _ => byte.is_ascii_digit(),
+            })
+    };
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = is_date(rest.as_bytes()).then(|| rest.find("UTC").into_iter().chain(rest.find('Z')).min()).flatten();
+        match end {
+            Some(end) => {
+                masked.push_str("[instant]");
+                rest = &rest[end..];
+                rest = rest.strip_prefix("UTC").or(rest.strip_prefix('Z')).unwrap_or(rest);
+            }
+            None => {
+                masked.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    masked
+}
+
+fn text(planned: &Planned) -> String {
+    without_instants(&plan_text(&planned.view))
+}
+
+fn json(view: PlanView) -> String {
+    without_instants(&serde_json::to_string_pretty(&PlanView { digest: String::new(), ..view }).unwrap())
+}
+
+fn said(executed: &Executed) -> String {
+    let ended = executed.users.iter().map(|(user, ended)| format!("{user}: {ended:?}\n")).collect::<String>();
+    let under_way = executed.under_way.iter().map(|(user, standing)| format!("{user}: {standing:?}\n"));
+    without_instants(&format!("{ended}{}", under_way.collect::<String>()))
+}
+
+/// What `status` says, with the documents at hand.
+async fn status(world: &World, users: &str) -> String {
+    let desired = kastellan::state::resolve(&documents(users), &Default::default(), &Default::default());
+    let now = jiff::Timestamp::now();
+    let records = world.store.list_records().await.unwrap();
+    let users = records.into_iter().map(|(user, record)| {
+        let wanted = desired.users.get(&user).map(|user| &*user.wanted);
+        UserStatus::new(&record.unwrap().value, wanted, "memory", true, now)
+    });
+    let view = StatusView {
+        schema: "kastellan.io/status/v1alpha1",
+        users: users.collect(),
+        stores_unknown: Default::default(),
+    };
+    let text = status_text(&view, now);
+    let json = serde_json::to_string_pretty(&view.users).unwrap();
+    let ages = |text: String| (0..30).fold(text, |text, age| text.replace(&format!(", {age} s old"), ", [age] old"));
+    without_instants(&ages(format!("{text}\n{json}\n")))
+}
+
+/// Changes a record as nothing but a crash or a restored store could.
+async fn tamper(world: &World, user: &str, change: impl FnOnce(&mut Record)) {
+    let user: NamespacedName = user.parse().unwrap();
+    let found = world.store.read_records(&[user]).await.pop().unwrap().unwrap().unwrap();
+    let mut record = found.value;
+    change(&mut record);
+    world
+        .store
+        .write_records(vec![RecordWrite { record, expected: Some(found.version) }])
+        .await
+        .pop()
+        .unwrap()
+        .unwrap();
+}
+
+async fn record(world: &World, user: &str) -> Record {
+    let user: NamespacedName = user.parse().unwrap();
+    world.store.read_records(&[user]).await.pop().unwrap().unwrap().unwrap().value
+}
+
+#[test]
+fn a_flip_from_its_beginning_to_its_end() {
+    run(async {
+        let world = World::start().await;
+        let documents = rotating("payments", FLIP);
+        world.apply(&documents, &Options::default()).await;
+        let asked = asking(Ask::Rotate, &["demo/payments"]);
+        let planned = world.plan(&documents, &asked).await;
+        insta::assert_snapshot!("flip.rotate.text", text(&planned));
+        insta::assert_snapshot!("flip.rotate.json", json(planned.view.clone()));
+        insta::assert_snapshot!("flip.rotate.result", said(&planned.execute(&asked).await));
+        insta::assert_snapshot!("flip.status", status(&world, &documents).await);
+        insta::assert_snapshot!("flip.under_way.text", text(&world.plan(&documents, &Options::default()).await));
+        let again = world.plan(&documents, &asked).await;
+        insta::assert_snapshot!("flip.again.text", text(&again));
+        let late = jiff::Timestamp::now() + 2 * DAY;
+        let retires = world.plan_at(&documents, &Options::default(), &[], late).await;
+        insta::assert_snapshot!("flip.retire.text", text(&retires));
+        let later = jiff::Timestamp::now() + 100 * DAY;
+        let due = world.plan_at(&documents, &Options::default(), &[], later).await;
+        insta::assert_snapshot!("flip.due.text", text(&due));
+    });
+}
+
+/// The time at which a plan is made decides what it says, and not what it is.
+#[test]
+fn the_digest_of_a_rotation_does_not_change_with_time() {
+    run(async {
+        let world = World::start().await;
+        let documents = rotating("payments", FLIP);
+        world.apply(&documents, &Options::default()).await;
+        let asked = asking(Ask::Rotate, &["demo/payments"]);
+        let now = world.plan(&documents, &asked).await.view;
+        let later = world.plan_at(&documents, &asked, &[], jiff::Timestamp::now() + 5 * DAY).await.view;
+        assert_ne!(now.users, later.users, "until when the old one stays valid");
+        assert_eq!(now.digest, later.digest);
+    });
+}
+
+#[test]
+fn two_users_take_turns() {
+    run(async {
+        let world = World::start().await;
+        let documents = rotating("payments", "strategy: dual-user");
+        let first = world.plan(&documents, &Options::default()).await;
+        insta::assert_snapshot!("dual.first.text", text(&first));
+        first.execute(&Options::default()).await;
+        let asked = asking(Ask::Rotate, &["demo/payments"]);
+        let planned = world.plan(&documents, &asked).await;
+        insta::assert_snapshot!("dual.rotate.text", text(&planned));
+        planned.execute(&asked).await;
+        insta::assert_snapshot!("dual.status", status(&world, &documents).await);
+        let acknowledges = asking(Ask::Acknowledge(Some(Generation(2))), &["demo/payments"]);
+        let planned = world.plan(&documents, &acknowledges).await;
+        insta::assert_snapshot!("dual.ack.text", text(&planned));
+        assert!(planned.execute(&acknowledges).await.under_way.is_empty());
+        let wrong = asking(Ask::Acknowledge(Some(Generation(1))), &["demo/payments"]);
+        insta::assert_snapshot!("dual.ack_wrong.text", text(&world.plan(&documents, &wrong).await));
+        // Back to one name.
+        let single = rotating("payments", FLIP);
+        insta::assert_snapshot!("dual.to_single.text", text(&world.plan(&single, &Options::default()).await));
+    });
+}
+
+#[test]
+fn in_place_says_that_clients_are_locked_out() {
+    run(async {
+        let world = World::start().await;
+        let documents = rotating("payments", "strategy: in-place, allowDowntime: true");
+        world.apply(&documents, &Options::default()).await;
+        let asked = asking(Ask::Rotate, &["demo/payments"]);
+        let planned = world.plan(&documents, &asked).await;
+        insta::assert_snapshot!("in_place.rotate.text", text(&planned));
+        tamper(&world, "demo/payments", |record| pend(record, SHA_512)).await;
+        insta::assert_snapshot!("in_place.status", status(&world, &documents).await);
+        insta::assert_snapshot!("in_place.resume.text", text(&world.plan(&documents, &Options::default()).await));
+        let aborts = asking(Ask::Abort, &["demo/payments"]);
+        insta::assert_snapshot!("in_place.abort.text", text(&world.plan(&documents, &aborts).await));
+    });
+}
+
+/// The record of a rotation that was cut off in PREPARED.
+fn pend(record: &mut Record, mechanism: Mechanism) {
+    let active = record.active.clone().unwrap();
+    record.phase = Phase::Prepared;
+    record.allotted = record.allotted.next();
+    let rotation_id = RotationId::parse("r2").unwrap();
+    let pending = Slot { generation: record.allotted, rotation_id, mechanism, salt: Salt::observed([2; 16]), ..active };
+    record.pending = Some(Box::new(pending));
+}
+
+#[test]
+fn what_is_taken_back_and_what_only_goes_forward() {
+    run(async {
+        let world = World::start().await;
+        let documents = rotating("payments", FLIP) + &rotating("orders", "strategy: mechanism-flip");
+        world.apply(&documents, &Options::default()).await;
+        for user in ["demo/payments", "demo/orders"] {
+            tamper(&world, user, |record| pend(record, SHA_256)).await;
+        }
+        insta::assert_snapshot!("prepared.text", text(&world.plan(&documents, &Options::default()).await));
+        let aborts = asking(Ask::Abort, &["demo/payments", "demo/orders"]);
+        insta::assert_snapshot!("abort.text", text(&world.plan(&documents, &aborts).await));
+        tamper(&world, "demo/orders", |record| record.phase = Phase::Verified).await;
+        insta::assert_snapshot!("abort_of_verified.text", text(&world.plan(&documents, &aborts).await));
+        insta::assert_snapshot!("verified.text", text(&world.plan(&documents, &Options::default()).await));
+        let changed = rotating("payments", "strategy: mechanism-flip").replace("type: scram}", "type: scram-sha-512}");
+        let changed = changed.replace("mechanism-flip", "in-place, allowDowntime: true");
+        insta::assert_snapshot!("prepared_and_changed.text", text(&world.plan(&changed, &Options::default()).await));
+    });
+}
+
+#[test]
+fn a_rotation_that_cannot_begin() {
+    run(async {
+        let world = World::start().await;
+        let documents = user("without-strategy") + &user("never") + &rotating("moves", FLIP);
+        world.apply(&(user("without-strategy") + &rotating("moves", FLIP)), &Options::default()).await;
+        let users = ["demo/without-strategy", "demo/never"];
+        let planned = world.plan(&documents, &asking(Ask::Rotate, &users)).await;
+        insta::assert_snapshot!("cannot_rotate.text", text(&planned));
+        let planned = world.plan(&documents, &asking(Ask::Acknowledge(None), &users)).await;
+        insta::assert_snapshot!("cannot_acknowledge.text", text(&planned));
+        let planned = world.plan(&documents, &asking(Ask::Abort, &users)).await;
+        insta::assert_snapshot!("cannot_abort.text", text(&planned));
+        let planned = world.plan(&documents, &asking(Ask::Revoke { new_name: true }, &users)).await;
+        insta::assert_snapshot!("cannot_revoke.text", text(&planned));
+        let planned = world.plan(&documents, &asking(Ask::Recover, &users)).await;
+        insta::assert_snapshot!("cannot_recover.text", text(&planned));
+        let renamed = rotating("moves", FLIP).replace("clusters: [kafka]", "clusters: [kafka]\n  username: moved");
+        insta::assert_snapshot!("renamed.text", text(&world.plan(&renamed, &Options::default()).await));
+    });
+}
+
+#[test]
+fn a_stolen_credential_is_cut_off() {
+    run(async {
+        for (story, lifetime) in [("never", 0), ("soon", 60_000)] {
+            let world =
+                World::with(Settings { brokers: 3, session_lifetime_ms: lifetime, ..Settings::default() }).await;
+            let documents = rotating("payments", FLIP);
+            world.apply(&documents, &Options::default()).await;
+            let asked = asking(Ask::Revoke { new_name: false }, &["demo/payments"]);
+            let planned = world.plan(&documents, &asked).await;
+            insta::assert_snapshot!(format!("revoke.{story}.text"), text(&planned));
+            let executed = planned.execute(&asked).await;
+            let is_held = executed.users.values().all(|ended| matches!(ended, Finished::Waiting { .. }));
+            assert!(is_held, "{executed:?}");
+            insta::assert_snapshot!(format!("revoke.{story}.status"), status(&world, &documents).await);
+            let goes_on = world.plan(&documents, &Options::default()).await;
+            insta::assert_snapshot!(format!("revoke.{story}.under_way.text"), text(&goes_on));
+            if lifetime == 0 {
+                let restarted = asking(Ask::Acknowledge(None), &["demo/payments"]);
+                let planned = world.plan(&documents, &restarted).await;
+                insta::assert_snapshot!("revoke.ack.text", text(&planned));
+                let executed = planned.execute(&restarted).await;
+                assert!(executed.users.values().all(|ended| *ended == Finished::Done), "{executed:?}");
+                assert_eq!(record(&world, "demo/payments").await.phase, Phase::Idle);
+            }
+        }
+        let world = World::start().await;
+        let documents = rotating("payments", "strategy: dual-user");
+        world.apply(&documents, &Options::default()).await;
+        let asked = asking(Ask::Revoke { new_name: true }, &["demo/payments"]);
+        let planned = world.plan(&documents, &asked).await;
+        insta::assert_snapshot!("revoke.new_name.text", text(&planned));
+        insta::assert_snapshot!("revoke.new_name.result", said(&planned.execute(&asked).await));
+    });
+}
+
+#[test]
+fn a_store_from_an_older_snapshot() {
+    run(async {
+        let world = World::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("payments.properties");
+        let deliver = format!("spec:\n  deliver: [{{file: {{path: {}, format: properties}}}}]\n", path.display());
+        let documents = rotating("payments", "strategy: mechanism-flip").replace("spec:\n", &deliver);
+        world.apply(&documents, &Options::default()).await;
+        let snapshot = record(&world, "demo/payments").await;
+        world.apply(&documents, &asking(Ask::Rotate, &["demo/payments"])).await;
+        tamper(&world, "demo/payments", |record| *record = snapshot).await;
+        insta::assert_snapshot!("rollback.text", text(&world.plan(&documents, &Options::default()).await));
+        let asked = asking(Ask::Recover, &["demo/payments"]);
+        let planned = world.plan(&documents, &asked).await;
+        insta::assert_snapshot!("recover.text", text(&planned));
+    });
+}
+
+#[test]
+fn clusters_come_and_go() {
+    run(async {
+        let mut world = World::start().await;
+        let one = rotating("payments", FLIP) + SECOND;
+        let both = one.replace("clusters: [kafka]", "clusters: [kafka, dr]");
+        world.apply(&one, &Options::default()).await;
+        world.start_second().await;
+        let joins = world.plan(&both, &Options::default()).await;
+        insta::assert_snapshot!("joins.text", text(&joins));
+        joins.execute(&Options::default()).await;
+        insta::assert_snapshot!("leaves.text", text(&world.plan(&one, &Options::default()).await));
+        // It burns down, and leaves; then it is back.
+        let second = world.second.replace(None);
+        let leaves = world.plan(&one, &Options::default()).await;
+        insta::assert_snapshot!("leaves_unreachable.text", text(&leaves));
+        leaves.execute(&Options::default()).await;
+        insta::assert_snapshot!("owed.status", status(&world, &one).await);
+        insta::assert_snapshot!("owed.text", text(&world.plan(&one, &Options::default()).await));
+        world.second = second;
+        insta::assert_snapshot!("pays.text", text(&world.plan(&one, &Options::default()).await));
+    });
+}
+
+#[test]
+fn drift_beside_an_old_credential_that_is_still_valid() {
+    run(async {
+        let world = World::start().await;
+        let documents = rotating("payments", "strategy: mechanism-flip, overlap: 24h, confirm: acknowledgement");
+        let stranger = UserName::parse("adopted").unwrap();
+        world.cluster.change(Change::Credential(stranger, SHA_256, Some(credential_of("theirs"))));
+        let documents = documents + &user("adopted").replace("spec:\n", "spec:\n  adopt: true\n");
+        world.apply(&documents, &Options::default()).await;
+        world.apply(&documents, &asking(Ask::Rotate, &["demo/payments"])).await;
+        let payments = UserName::parse("payments").unwrap();
+        world.cluster.change(Change::Credential(payments.clone(), SHA_512, None));
+        insta::assert_snapshot!("drift_of_previous.text", text(&world.plan(&documents, &Options::default()).await));
+        let acknowledges = asking(Ask::Acknowledge(None), &["demo/payments", "demo/adopted"]);
+        insta::assert_snapshot!("drift_of_previous.ack.text", text(&world.plan(&documents, &acknowledges).await));
+    });
+}
+
+fn wanted(strategy: Option<Strategy>, overlap: Option<Duration>, confirm: Confirm) -> Wanted {
+    let username = UserName::parse("payments").unwrap();
+    let twin = |suffix: &str| UserName::parse(format!("payments.{suffix}")).unwrap();
+    let rotation = strategy.map(|strategy| RotationSpec {
+        every: Some(90 * DAY),
+        strategy,
+        users: (strategy == Strategy::DualUser).then(|| [twin("a"), twin("b")]),
+        overlap,
+        confirm,
+    });
+    Wanted {
+        scope: Scope::default(),
+        username,
+        clusters: vec![ClusterName::parse("prod").unwrap()],
+        authentication: WantedAuthentication::Scram {
+            mechanisms: vec![SHA_512, SHA_256],
+            iterations: Iterations::default(),
+            length: PasswordLength::default(),
+            given: None,
+        },
+        rotation,
+        adopt: false,
+        deletion_policy: DeletionPolicy::Delete,
+        moved_from: None,
+    }
+}
+
+/// A record in a phase of a rotation from generation 7 to 8.
+fn standing_in(phase: Phase, strategy: Option<Strategy>, now: jiff::Timestamp) -> Record {
+    let name = |text: &str| UserName::parse(text).unwrap();
+    let user = "demo/payments".parse().unwrap();
+    let mut record = Record::blank(user, Scope::default(), name("payments"), Authentication::Scram);
+    record.clusters.insert(ClusterName::parse("prod").unwrap(), ClusterId::parse("cluster-id").unwrap());
+    let slot = |generation: u64, username: &str, mechanism| Slot {
+        username: name(username),
+        generation: Generation(generation),
+        rotation_id: RotationId::parse(format!("r{generation}")).unwrap(),
+        mechanism,
+        salt: Salt::observed([generation as u8; 16]),
+        iterations: 4096,
+    };
+    let (old, new) = match strategy {
+        Some(Strategy::DualUser) => (slot(7, "payments.a", SHA_512), slot(8, "payments.b", SHA_512)),
+        Some(Strategy::InPlace) => (slot(7, "payments", SHA_512), slot(8, "payments", SHA_512)),
+        Some(Strategy::MechanismFlip) | None => (slot(7, "payments", SHA_512), slot(8, "payments", SHA_256)),
+    };
+    record.phase = phase;
+    record.allotted = Generation(8);
+    record.generation = Generation(7);
+    record.published_at = Some(now - DAY);
+    match phase {
+        Phase::Idle => record.active = Some(old),
+        Phase::Prepared | Phase::Verified | Phase::Aborting => {
+            record.active = Some(old);
+            record.pending = Some(Box::new(new));
+        }
+        Phase::Published | Phase::Confirmed | Phase::Retiring => {
+            record.generation = Generation(8);
+            record.active = Some(new);
+            record.previous = Some(Box::new(old));
+            record.overlap_from = Some(now - DAY);
+            record.confirmed_at = (phase == Phase::Confirmed).then_some(now - DAY / 2);
+        }
+        Phase::Revoking => {
+            record.active = Some(new);
+            let cut = Cut { done_at: Some(now), ..Cut::default() };
+            let cuts = [(ClusterName::parse("prod").unwrap(), cut)].into_iter().collect();
+            record.revocation = Some(Box::new(Revocation { at: now, slots: vec![old], cuts, restarted_at: None }));
+        }
+        Phase::Deleting | Phase::Deleted => {}
+    }
+    record
+}
+
+#[test]
+fn every_state_says_in_one_sentence_what_it_waits_for_and_until_when() {
+    let now: jiff::Timestamp = "2026-11-24T09:00:00Z".parse().unwrap();
+    let confirmations = [
+        (Some(2 * DAY), Confirm::None),
+        (Some(DAY / 2), Confirm::None),
+        (Some(2 * DAY), Confirm::Acknowledgement),
+        (None, Confirm::Acknowledgement),
+    ];
+    let mut sentences = String::new();
+    let mut awaited = BTreeSet::new();
+    for phase in Phase::ALL {
+        for strategy in Strategy::ALL.map(Some).into_iter().chain([None]) {
+            for (overlap, confirm) in confirmations {
+                let wanted = wanted(strategy, overlap, confirm);
+                let stands = standing(&standing_in(phase, strategy, now), Some(&wanted), now);
+                assert!(!stands.says.is_empty() && !stands.says.ends_with('.'), "{}", stands.says);
+                assert!(stands.until.is_none_or(|until| until > now), "{}", stands.says);
+                assert_eq!(
+                    stands.awaits == Awaits::Instant,
+                    stands.until.is_some() && stands.awaits != Awaits::Acknowledgement
+                );
+                awaited.insert(stands.awaits);
+                let until = stands.until.map(|until| until.to_string()).unwrap_or_default();
+                let line =
+                    format!("{:<10} {:<16} {until:<21} {}\n", phase.as_str(), stands.awaits.as_str(), stands.says);
+                if !sentences.contains(&line) {
+                    sentences.push_str(&line);
+                }
+            }
+        }
+    }
+    assert_eq!(awaited, Awaits::ALL.into());
+    // What the phases alone do not show.
+    let mut more = |what: &str, change: &dyn Fn(&mut Record), phase: Phase| {
+        let mut record = standing_in(phase, None, now);
+        change(&mut record);
+        let stands = standing(&record, Some(&wanted(None, None, Confirm::Acknowledgement)), now);
+        sentences.push_str(&format!("{:<10} {:<16} {what}: {}\n", phase.as_str(), stands.awaits.as_str(), stands.says));
+    };
+    more("first", &|record| record.published_at = None, Phase::Prepared);
+    more("external", &|record| record.active = None, Phase::Idle);
+    let adopted = AdoptedSlot {
+        cluster: ClusterName::parse("prod").unwrap(),
+        username: UserName::parse("payments").unwrap(),
+        mechanism: SHA_256,
+        salt: None,
+        iterations: 4096,
+    };
+    more("adopted too", &|record| record.adopted.push(adopted.clone()), Phase::Published);
+    let uncut = |record: &mut Record| {
+        let revocation = record.revocation.as_mut().unwrap();
+        revocation.cuts.insert(ClusterName::parse("prod").unwrap(), Cut::default());
+    };
+    more("not cut", &uncut, Phase::Revoking);
+    let restarted = |record: &mut Record| record.revocation.as_mut().unwrap().restarted_at = Some(now);
+    more("restarted", &restarted, Phase::Revoking);
+    insta::assert_snapshot!("every_state", sentences);
+}
