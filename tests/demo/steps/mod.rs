@@ -4,6 +4,7 @@ mod access;
 mod beginning;
 mod deletion;
 mod drift;
+mod rotation;
 
 use std::path::PathBuf;
 
@@ -51,6 +52,7 @@ pub fn tell(narrator: &Narrator) -> Result<(), Failure> {
     let sabotage = drift::interfere(&stage)?;
     drift::show(&stage)?;
     drift::heal(&stage, &sabotage)?;
+    rotation::rotate(&stage)?;
     let deleted = deletion::remove_document(&stage)?;
     deletion::prune(&stage)?;
     deletion::undo(&stage, &deleted)?;
