@@ -117,7 +117,7 @@ impl Application {
 /// How many applications of each habit there are, for each kind of client.
 #[derive(Debug, Clone, Copy)]
 pub struct Cast {
-    /// Of [`Habit::Reloads`].
+    /// Of [`Habit::Reloads`]; twice as many on our own client.
     pub reloading: usize,
     /// Of [`Habit::Restarts`].
     pub restarting: usize,
@@ -128,6 +128,11 @@ pub struct Cast {
 }
 
 impl Cast {
+    /// Enough users for 200 rotations in little more than a minute, and no more clients than two cores carry.
+    pub const WHOLE: Self = Self { reloading: 8, restarting: 3, pinning: 3, never_reloading: 1 };
+    /// One or two of each.
+    pub const SMALL: Self = Self { reloading: 2, restarting: 1, pinning: 1, never_reloading: 1 };
+
     /// The applications, with their files below `folder`.
     pub fn assemble(self, folder: &Path) -> Vec<Arc<Application>> {
         let mut applications = Vec::new();
@@ -145,7 +150,9 @@ impl Cast {
 
     const fn count(self, kind: Kind, habit: Habit) -> usize {
         match (habit, kind) {
-            (Habit::Reloads, _) => self.reloading,
+            (Habit::Reloads, Kind::Librdkafka | Kind::Java) => self.reloading,
+            // They cost little.
+            (Habit::Reloads, Kind::Own) => 2 * self.reloading,
             (Habit::Restarts, _) => self.restarting,
             (Habit::PinsMechanism, Kind::Java) => self.pinning,
             (Habit::PinsMechanism, Kind::Librdkafka | Kind::Own) => 0,

@@ -32,6 +32,11 @@ impl Disturbances {
         self.restarts.load(Ordering::Relaxed)
     }
 
+    /// The rotating process was killed.
+    pub fn note_kill(&self) {
+        self.kills.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Restarts brokers of a cluster that can spare one: the first about the middle of a short run, others every few
     /// minutes.
     ///

@@ -4,8 +4,11 @@
 //! record was lost.
 
 #[path = "mod.rs"]
-#[expect(dead_code, reason = "the short run in tests/servers asks for more")]
+#[expect(dead_code, unused_imports, reason = "the short run in tests/servers asks for more")]
 mod load;
+#[path = "../support/operator.rs"]
+#[expect(dead_code, reason = "the operator serves all tests; this program needs part of it")]
+mod operator;
 #[path = "../stack/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the stack serves all tests; this program needs part of it")]
 mod stack;
@@ -17,8 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use load::Run;
 use load::applications::Cast;
-use load::rotators::{ByHand, Manner};
-use stack::{ClusterBuilder, KafkaVersion};
+use load::rotators::ByProgram;
 
 const MINUTES_DEFAULT: u64 = 10;
 
@@ -27,14 +29,13 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
     let seed = variable("SOAK_SEED")?.unwrap_or(now);
     let mut out = std::io::stdout();
-    let cast = Cast { reloading: 4, restarting: 2, pinning: 2, never_reloading: 1 };
-    let folder = tempfile::tempdir()?;
-    let applications = cast.assemble(folder.path());
+    let cluster = load::three_brokers().start()?;
+    let rotator = ByProgram::new(&cluster, seed);
+    let applications = Cast::WHOLE.assemble(&rotator.folder());
     let count = applications.len();
     writeln!(out, "Rotating the users of {count} applications on three brokers for {minutes} minutes, seed {seed} …")?;
-    let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).nodes(3).property("min.insync.replicas", "2").start()?;
-    let run = Run { cluster: &cluster, applications, duration: Duration::from_secs(60 * minutes), seed };
-    let report = run.play(&ByHand::new(&cluster, Manner::Careful))?;
+    let duration = Duration::from_secs(60 * minutes);
+    let report = Run { cluster: &cluster, applications, duration, rotations: 0, seed }.play(&rotator)?;
     writeln!(out, "\n{report}")?;
     Ok(if report.faults().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,7 +1,7 @@
 //! Applications that produce and consume while their users rotate: none of them may notice.
 //!
 //! ```text
-//! Rotator (the program, or by hand) ──> Kafka, and one file for each application
+//! Rotator (the program; a hasty hand) ──> Kafka, and one file for each application
 //!                                          │ read by habit: at every change, at a restart, never again
 //! clients (librdkafka, Java, our own) <────┘
 //!    │ logins, refusals, records acknowledged and read
@@ -32,9 +32,9 @@ use chance::Chance;
 use clients::Clients;
 use disturbances::Disturbances;
 use report::Report;
-use rotators::Rotator;
+use rotators::{Goal, Rotator};
 
-use crate::stack::{Cluster, Listener, StackError, pause, wait_until};
+use crate::stack::{Cluster, ClusterBuilder, KafkaVersion, Listener, StackError, pause, wait_until};
 
 /// How long the slowest client may take to its first login: a JVM compiles its source first, on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -44,8 +44,17 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(40);
 /// How long records that are on their way may take to be acknowledged, once nothing more is sent: a life of a client, and its
 /// end. Before, that nothing is missing says nothing.
 const SETTLE: Duration = Duration::from_secs(6);
+/// How much longer a run may take for the rotations that it shall have: a busy machine does half of them in a minute.
+const ROTATIONS_PATIENCE: Duration = Duration::from_secs(240);
 /// The listener of the applications.
 const LISTENER: Listener = Listener::Clients;
+
+/// The cluster of a run with disturbances: acknowledged records survive the loss of a broker, and so do credentials. For the
+/// latter, brokers write snapshots all the time: see `tests/servers/kafka_forgets.rs`.
+pub fn three_brokers() -> ClusterBuilder {
+    let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).nodes(3);
+    cluster.property("min.insync.replicas", "2").property("metadata.log.max.snapshot.interval.ms", "3000")
+}
 
 /// What one run consists of.
 pub struct Run<'a> {
@@ -53,8 +62,10 @@ pub struct Run<'a> {
     pub cluster: &'a Cluster,
     /// Who.
     pub applications: Vec<Arc<Application>>,
-    /// For how long rotations begin.
+    /// For how long rotations begin, at least.
     pub duration: Duration,
+    /// How many rotations there shall be, at least; a run goes on for them, for some minutes at most.
+    pub rotations: u64,
     /// Where chance begins.
     pub seed: u64,
 }
@@ -65,7 +76,7 @@ impl Run<'_> {
     /// # Errors
     /// When a server or a client does not start, or the rotator gives up.
     pub fn play(&self, rotator: &dyn Rotator) -> Result<Report, StackError> {
-        let Self { cluster, applications, duration, seed } = self;
+        let Self { cluster, applications, duration, rotations, seed } = self;
         let refused_before = cluster.failed_authentications();
         for application in applications.iter().filter(|application| application.kind.has_records()) {
             cluster.create_topic(application.topic())?;
@@ -73,11 +84,13 @@ impl Run<'_> {
         rotator.provision(applications)?;
         let clients = Clients::start(cluster, applications)?;
         clients.await_first_logins(START_PATIENCE)?;
-        let until = Instant::now() + *duration;
+        let not_before = Instant::now() + *duration;
+        let goal = Goal { not_before, rotations: *rotations, at_last: not_before + ROTATIONS_PATIENCE };
         let disturbances = Disturbances::default();
         let (rotated, disturbed) = std::thread::scope(|scope| {
-            let disturbed = scope.spawn(|| disturbances.restart_brokers(cluster, until, Chance::of(*seed, "brokers")));
-            let rotated = rotator.rotate(&clients, &disturbances, until);
+            let disturbed =
+                scope.spawn(|| disturbances.restart_brokers(cluster, not_before, Chance::of(*seed, "brokers")));
+            let rotated = rotator.rotate(&clients, &disturbances, &goal);
             (rotated, disturbed.join().expect("it returns its errors"))
         });
         rotated?;

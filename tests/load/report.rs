@@ -23,7 +23,7 @@ pub struct Report {
     pub restarts: u64,
     /// The seed of everything that was left to chance.
     pub seed: u64,
-    /// What clients said of their first refusals.
+    /// What clients said of their first refusals, and of their ends.
     words: Vec<String>,
 }
 
@@ -54,7 +54,10 @@ impl Report {
                 }
             }
         }
-        let said = |one: &Arc<Application>| Some(format!("{}: {}", one.name, one.tally.counts().first_refusal?));
+        let said = |one: &Arc<Application>| {
+            let counts = one.tally.counts();
+            Some(format!("{}: {}", one.name, counts.death.or(counts.first_words)?))
+        };
         let words = applications.iter().filter_map(said).take(WORDS_MAX).collect();
         let (kills, restarts) = (disturbances.kills(), disturbances.restarts());
         Self { rows, refused_by_brokers, kills, restarts, seed, words }
@@ -70,8 +73,8 @@ impl Report {
         self.rows.iter().filter(|row| row.kind == kind).map(|row| row.counts.refusals).sum()
     }
 
-    /// What is wrong: refused logins by either count, lost records, and applications that did nothing, which prove nothing.
-    /// Empty when nobody was harmed.
+    /// What is wrong: refused logins by either count, denied requests, lost records, and applications that did nothing, which
+    /// prove nothing. Empty when nobody was harmed.
     pub fn faults(&self) -> Vec<String> {
         let total = self.total();
         let mut faults = Vec::new();
@@ -80,6 +83,12 @@ impl Report {
         }
         if self.refused_by_brokers > 0 {
             faults.push(format!("brokers count {} refused logins", self.refused_by_brokers));
+        }
+        if total.denials > 0 {
+            faults.push(format!("clients count {} requests that were denied", total.denials));
+        }
+        if let Some(why) = &total.death {
+            faults.push(format!("a client gave up: {why}"));
         }
         if total.lost > 0 {
             faults.push(format!("{} records were acknowledged and never read", total.lost));
@@ -110,6 +119,7 @@ impl Report {
             "rotations",
             "logins",
             "refused",
+            "denied",
             "acknowledged",
             "read",
             "lost",
@@ -137,6 +147,7 @@ fn cells(client: &str, habit: &str, applications: usize, counts: &Counts, has_re
         counts.rotations.to_string(),
         counts.logins.to_string(),
         counts.refusals.to_string(),
+        records(counts.denials),
         records(counts.acknowledged),
         records(counts.read),
         records(counts.lost),
@@ -151,6 +162,8 @@ fn sum(counts: &[Counts]) -> Counts {
         total.slowest_move = total.slowest_move.max(one.slowest_move);
         total.logins += one.logins;
         total.refusals += one.refusals;
+        total.denials += one.denials;
+        total.death = total.death.or_else(|| one.death.clone());
         total.acknowledged += one.acknowledged;
         total.read += one.read;
         total.lost += one.lost;
@@ -166,7 +179,7 @@ impl std::fmt::Display for Report {
         writeln!(text, "refused logins, counted by the brokers: {refused_by_brokers}")?;
         writeln!(text, "rotating process killed: {kills}; brokers restarted: {restarts}; seed: {seed}")?;
         for words in &self.words {
-            writeln!(text, "first refusal of {words}")?;
+            writeln!(text, "said by {words}")?;
         }
         for fault in self.faults() {
             writeln!(text, "NOT HELD: {fault}")?;

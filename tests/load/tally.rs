@@ -25,8 +25,12 @@ pub struct Counts {
     pub logins: u64,
     /// Logins that a broker refused.
     pub refusals: u64,
-    /// What the client said of the first refusal.
-    pub first_refusal: Option<String>,
+    /// Requests that a broker denied for want of a right, though the login was good.
+    pub denials: u64,
+    /// What the client said of the first refusal or denial.
+    pub first_words: Option<String>,
+    /// Why the client gave up.
+    pub death: Option<String>,
     /// Records that Kafka acknowledged.
     pub acknowledged: u64,
     /// Records that were read, each counted once.
@@ -69,8 +73,21 @@ impl Tally {
     /// A client's own words about a refusal; the first are kept.
     pub fn note_words(&self, words: &str) {
         self.with(|counts| {
-            counts.first_refusal.get_or_insert_with(|| words.to_owned());
+            counts.first_words.get_or_insert_with(|| words.to_owned());
         });
+    }
+
+    /// A request was denied.
+    pub fn note_denial(&self, words: &str) {
+        self.with(|counts| {
+            counts.denials += 1;
+            counts.first_words.get_or_insert_with(|| words.to_owned());
+        });
+    }
+
+    /// The client gave up.
+    pub fn note_death(&self, why: &str) {
+        self.with(|counts| counts.death = Some(why.to_owned()));
     }
 
     /// Kafka acknowledged a record.
@@ -91,6 +108,11 @@ impl Tally {
                 counts.lost -= u64::from(counts.is_marked(sequence, ACKNOWLEDGED));
             }
         });
+    }
+
+    /// Rotations that are complete so far.
+    pub fn rotations(&self) -> u64 {
+        self.with(|counts| counts.rotations)
     }
 
     /// How often the file was read to be used.

@@ -23,6 +23,7 @@ mod delivered_files;
 mod deliveries;
 mod journey;
 mod kafka_client;
+mod kafka_forgets;
 mod kafka_stack;
 mod ownership;
 mod policies;

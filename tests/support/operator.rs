@@ -141,7 +141,7 @@ impl<'c> Operator<'c> {
 
     /// The program with arguments, ready to start.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kastellan"));
+        let mut command = Command::new(program());
         command.args(arguments).current_dir(self.work()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.home());
         command.envs(&self.variables);
@@ -298,6 +298,12 @@ impl std::fmt::Display for Outcome {
         let Self { arguments, code, stdout, stderr } = self;
         write!(f, "`kastellan {arguments}` ended with {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
     }
+}
+
+/// The program: Cargo tells tests where it is, and puts it beside the folder of the examples.
+fn program() -> PathBuf {
+    let beside_examples = || std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("kastellan");
+    option_env!("CARGO_BIN_EXE_kastellan").map_or_else(beside_examples, PathBuf::from)
 }
 
 /// The variable that a cluster's document takes the admin password from.

@@ -5,6 +5,7 @@ import java.io.InputStreamReader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -18,6 +19,7 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.Metric;
 import org.apache.kafka.common.MetricName;
 import org.apache.kafka.common.errors.AuthenticationException;
+import org.apache.kafka.common.errors.AuthorizationException;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
@@ -31,12 +33,14 @@ import org.apache.kafka.common.serialization.StringSerializer;
  * </pre>
  *
  * and telling by lines on standard output: {@code loaded}, {@code logins}, {@code refusals}, {@code acknowledged},
- * {@code read}, each with a name and a number, and {@code refused} with a name and words. It ends when its input does.
+ * {@code read}, each with a name and a number; {@code refused}, {@code denied} and {@code died}, each with a name and words. It
+ * ends when its input does.
  */
 public final class Clients {
     private static final Duration POLL = Duration.ofMillis(50);
     private static final Duration CLOSE = Duration.ofMillis(1500);
     private static final long PACE_MS = 100;
+    private static final long COUNT_MS = 250;
 
     private static volatile boolean draining;
     private static volatile boolean ending;
@@ -102,8 +106,8 @@ public final class Clients {
                 while (!ending) {
                     live();
                 }
-            } catch (IOException | InterruptedException failure) {
-                throw new IllegalStateException(failure);
+            } catch (Throwable failure) {
+                tell("died", name, failure);
             }
         }
 
@@ -112,9 +116,11 @@ public final class Clients {
             long until = System.currentTimeMillis() + ThreadLocalRandom.current().nextLong(leastMs, mostMs);
             KafkaProducer<String, String> producer = new KafkaProducer<>(configuration(), new StringSerializer(), new StringSerializer());
             KafkaConsumer<String, String> consumer = new KafkaConsumer<>(configuration(), new StringDeserializer(), new StringDeserializer());
+            Count counted = new Count(name, producer.metrics(), consumer.metrics());
             try {
                 consumer.subscribe(List.of(name));
                 long nextRecord = 0;
+                long nextCount = 0;
                 while (!ending && System.currentTimeMillis() < until && !refresh()) {
                     if (!draining && System.currentTimeMillis() >= nextRecord) {
                         nextRecord = System.currentTimeMillis() + PACE_MS;
@@ -123,13 +129,19 @@ public final class Clients {
                     for (var record : consumer.poll(POLL)) {
                         tell("read", name, record.value());
                     }
+                    if (System.currentTimeMillis() >= nextCount) {
+                        nextCount = System.currentTimeMillis() + COUNT_MS;
+                        counted.tellNews();
+                    }
                 }
             } catch (AuthenticationException refused) {
                 tell("refused", name, refused.getMessage());
                 Thread.sleep(PACE_MS);
+            } catch (AuthorizationException denied) {
+                tell("denied", name, denied.getMessage());
+                Thread.sleep(PACE_MS);
             } finally {
-                count(producer.metrics());
-                count(consumer.metrics());
+                counted.tellNews();
                 producer.close(CLOSE);
                 consumer.close(CLOSE);
             }
@@ -142,6 +154,8 @@ public final class Clients {
                     tell("acknowledged", name, number);
                 } else if (failure instanceof AuthenticationException) {
                     tell("refused", name, failure.getMessage());
+                } else if (failure instanceof AuthorizationException) {
+                    tell("denied", name, failure.getMessage());
                 }
             });
         }
@@ -180,25 +194,53 @@ public final class Clients {
             properties.setProperty("enable.metrics.push", "false");
             return properties;
         }
+    }
 
-        /** Adds up what a client counts itself. */
-        private void count(Map<MetricName, ? extends Metric> metrics) {
-            long logins = sum(metrics, "successful-authentication-total");
-            long refusals = sum(metrics, "failed-authentication-total");
-            if (logins > 0) {
-                tell("logins", name, logins);
+    /** What a producer and a consumer count themselves. */
+    private static final class Count {
+        private final String name;
+        private final List<Metric> succeeded = new ArrayList<>();
+        private final List<Metric> failed = new ArrayList<>();
+        private long logins;
+        private long refusals;
+
+        Count(String name, Map<MetricName, ? extends Metric> ofProducer, Map<MetricName, ? extends Metric> ofConsumer) {
+            this.name = name;
+            for (var metrics : List.of(ofProducer, ofConsumer)) {
+                for (Metric metric : metrics.values()) {
+                    if (metric.metricName().tags().containsKey("node-id")) {
+                        continue;
+                    }
+                    switch (metric.metricName().name()) {
+                        case "successful-authentication-total" -> succeeded.add(metric);
+                        case "failed-authentication-total" -> failed.add(metric);
+                        default -> { }
+                    }
+                }
             }
-            if (refusals > 0) {
-                tell("refusals", name, refusals);
+            if (succeeded.size() != 2 || failed.size() != 2) {
+                throw new IllegalStateException("each client has one of both metrics");
             }
         }
 
-        private static long sum(Map<MetricName, ? extends Metric> metrics, String wanted) {
+        /** Tells what came since the last time. */
+        void tellNews() {
+            long loginsNow = sum(succeeded);
+            long refusalsNow = sum(failed);
+            if (loginsNow > logins) {
+                tell("logins", name, loginsNow - logins);
+            }
+            if (refusalsNow > refusals) {
+                tell("refusals", name, refusalsNow - refusals);
+            }
+            logins = loginsNow;
+            refusals = refusalsNow;
+        }
+
+        private static long sum(List<Metric> metrics) {
             double sum = 0;
-            for (var metric : metrics.entrySet()) {
-                if (metric.getKey().name().equals(wanted) && !metric.getKey().tags().containsKey("node-id")) {
-                    sum += (Double) metric.getValue().metricValue();
-                }
+            for (Metric metric : metrics) {
+                sum += (Double) metric.metricValue();
             }
             return Math.round(sum);
         }

@@ -89,6 +89,8 @@ fn note(applications: &[Arc<Application>], line: &str) {
         ("acknowledged", Some(sequence)) => tally.note_acknowledged(sequence),
         ("read", Some(sequence)) => tally.note_read(sequence),
         ("refused", _) => tally.note_words(rest),
+        ("denied", _) => tally.note_denial(rest),
+        ("died", _) => tally.note_death(rest),
         _ => {}
     }
 }

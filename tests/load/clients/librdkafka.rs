@@ -107,12 +107,15 @@ impl Instance {
     }
 
     fn read(&self, patience: Duration) {
-        if let Some(Ok(record)) = self.consumer.poll(patience)
-            && let Some(number) = record.payload().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
-        {
-            self.application.tally.note_read(number);
-            // The partition may be somebody else's by now, who then reads the record again.
-            let _taken_away = self.consumer.store_offset_from_message(&record);
+        match self.consumer.poll(patience) {
+            Some(Ok(record)) => {
+                let text = record.payload().and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+                self.application.tally.note_read(text.parse().expect("a record is a number"));
+                // The partition may be somebody else's by now, who then reads the record again.
+                let _taken_away = self.consumer.store_offset_from_message(&record);
+            }
+            Some(Err(failure)) => note_denial(&self.application, &failure),
+            None => {}
         }
     }
 
@@ -139,6 +142,14 @@ fn configuration(text: &str) -> ClientConfig {
         .set("debug", "broker")
         .set_log_level(RDKafkaLogLevel::Debug);
     config
+}
+
+/// Takes note of a failure if it is a right that is missing; others come and go with the brokers.
+fn note_denial(application: &Application, failure: &Failure) {
+    let denials = [Code::TopicAuthorizationFailed, Code::GroupAuthorizationFailed, Code::ClusterAuthorizationFailed];
+    if let Some(code) = failure.rdkafka_error_code().filter(|code| denials.contains(code)) {
+        application.tally.note_denial(&code.to_string());
+    }
 }
 
 /// What a client tells outside of its answers.
@@ -169,8 +180,9 @@ impl ProducerContext for News {
     type DeliveryOpaque = Box<u64>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: Box<u64>) {
-        if result.is_ok() {
-            self.0.tally.note_acknowledged(*number);
+        match result {
+            Ok(_) => self.0.tally.note_acknowledged(*number),
+            Err((failure, _)) => note_denial(&self.0, failure),
         }
     }
 }

@@ -16,7 +16,7 @@ const RESTART_PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at a file that somebody follows.
 const LOOK: Duration = Duration::from_millis(100);
 /// Shortest and longest life of a connection, in milliseconds.
-const LIFE_MS: (u64, u64) = (1_000, 2_500);
+const LIFE_MS: (u64, u64) = (1_500, 3_500);
 /// Between two records of one application.
 const PACE: Duration = Duration::from_millis(100);
 
@@ -79,7 +79,11 @@ impl<'a> Clients<'a> {
         wait_until(patience, || self.applications.iter().all(|application| application.tally.logins() > 0));
         match self.applications.iter().find(|application| application.tally.logins() == 0) {
             None => Ok(()),
-            Some(silent) => Err(refused("log in", format!("`{}` has not within {patience:?}", silent.name))),
+            Some(silent) => {
+                let counts = silent.tally.counts();
+                let said = counts.death.or(counts.first_words).unwrap_or_default();
+                Err(refused("log in", format!("`{}` has not within {patience:?}; it said `{said}`", silent.name)))
+            }
         }
     }
 

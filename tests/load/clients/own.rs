@@ -14,7 +14,7 @@ use super::{Cue, Loaded, Role};
 use crate::stack::StackError;
 
 /// Between two logins of one application.
-const PAUSE: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// One thread for all of them.
 pub(super) fn start(roles: Vec<Arc<Role>>, cue: Arc<Cue>) -> Result<JoinHandle<()>, StackError> {

@@ -170,15 +170,6 @@ impl Cluster {
         partitions.first().map(|partition| partition.leader_id.0).ok_or_else(refused)
     }
 
-    /// Waits until every broker of the cluster runs and sees all others, so that none is still reading what was written while
-    /// it was away.
-    ///
-    /// # Errors
-    /// When one does not in time.
-    pub fn await_all_brokers(&self) -> Result<(), StackError> {
-        self.await_brokers(self.nodes.len())
-    }
-
     /// Waits until every running broker sees `count` brokers.
     pub(super) fn await_brokers(&self, count: usize) -> Result<(), StackError> {
         self.await_on_every_broker(&format!("see {count} brokers"), |node| {

@@ -1,42 +1,26 @@
-//! Rotation as a careful person does it by hand, and as a hasty one does: what the counts must find.
+//! Rotation as a hasty person does it by hand, who takes the old credential away before its application has moved: what
+//! the counts must find.
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kastellan::names::{AclRule, Mechanism, Operation, PatternType, Permission, ResourceType};
 
-use super::Rotator;
+use super::{Goal, Rotator};
 use crate::load::LISTENER;
 use crate::load::applications::{Application, Habit, Kind};
 use crate::load::clients::Clients;
 use crate::load::disturbances::Disturbances;
 use crate::stack::kafka::principal;
-use crate::stack::{Cluster, Credentials, StackError, pause, wait_until, write_private};
+use crate::stack::{Cluster, Credentials, StackError, pause, write_private};
 
-/// How long both credentials work.
-const OVERLAP: Duration = Duration::from_secs(4);
-/// How long a hasty person leaves applications with a credential that is gone.
+/// How long applications are left with a credential that is gone.
 const GAP: Duration = Duration::from_secs(2);
-/// How often a step is tried while a broker is away.
-const ATTEMPTS_MAX: u32 = 60;
-const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
-
-/// When the old credential goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
-    /// After every application has moved to the new one.
-    Careful,
-    /// Before they have.
-    Hasty,
-}
 
 /// Rotates through the stack's own administrator.
-pub struct ByHand<'c> {
-    cluster: &'c Cluster,
-    manner: Manner,
-}
+pub struct Hasty<'c>(pub &'c Cluster);
 
 /// One of the two places of a user's credentials.
 struct Place {
@@ -55,33 +39,19 @@ impl Place {
     }
 }
 
-impl<'c> ByHand<'c> {
-    /// Somebody with a cluster.
-    pub const fn new(cluster: &'c Cluster, manner: Manner) -> Self {
-        Self { cluster, manner }
-    }
-
+impl Hasty<'_> {
     /// A new credential in one place, and what is written down of it.
     fn prepare(&self, application: &Application, place: &Place) -> Result<String, StackError> {
         let credentials = Credentials::random(&place.username);
-        attempt(|| self.cluster.set_password(&place.username, place.mechanism, &credentials.password))?;
-        // A broker that starts serves logins up to a second before it knows what was written while it was starting.
-        attempt(|| self.cluster.await_all_brokers())?;
+        self.0.set_password(&place.username, place.mechanism, &credentials.password)?;
         Ok(self.render(application.kind, place.mechanism, &credentials))
-    }
-
-    fn remove(&self, place: &Place) -> Result<(), StackError> {
-        attempt(|| match self.cluster.mechanisms_of(&place.username)?.contains(&place.mechanism) {
-            true => self.cluster.delete_password(&place.username, place.mechanism),
-            false => Ok(()),
-        })
     }
 
     fn render(&self, kind: Kind, mechanism: Mechanism, credentials: &Credentials) -> String {
         let (username, password) = (&credentials.username, credentials.password_text());
         let common = format!(
             "bootstrap.servers={}\nsecurity.protocol={}\nsasl.mechanism={mechanism}\n",
-            self.cluster.bootstrap(LISTENER),
+            self.0.bootstrap(LISTENER),
             LISTENER.security_protocol(),
         );
         match kind {
@@ -93,46 +63,42 @@ impl<'c> ByHand<'c> {
         }
     }
 
-    fn rotate_one(&self, application: &Application, clients: &Clients<'_>, until: Instant) -> Result<(), StackError> {
+    fn rotate_one(&self, application: &Application, clients: &Clients<'_>, goal: &Goal) -> Result<(), StackError> {
         for turn in 1.. {
-            if Instant::now() >= until {
+            if goal.is_reached(clients.applications()) {
                 break;
             }
             let (old, new) = (Place::of(application, turn - 1), Place::of(application, turn));
             let text = self.prepare(application, &new)?;
-            if self.manner == Manner::Hasty {
-                self.remove(&old)?;
-                pause(GAP);
-            }
+            self.0.delete_password(&old.username, old.mechanism)?;
+            pause(GAP);
             publish(application, &text)?;
             match application.habit {
-                // Its old credential is held.
+                // It is locked out for good.
                 Habit::NeverReloads => break,
                 Habit::Restarts => clients.restart(application)?,
                 Habit::Reloads | Habit::PinsMechanism => {}
             }
-            pause(OVERLAP);
-            self.remove(&old)?;
             application.tally.note_rotation();
         }
         Ok(())
     }
 }
 
-impl Rotator for ByHand<'_> {
+impl Rotator for Hasty<'_> {
     fn provision(&self, applications: &[Arc<Application>]) -> Result<(), StackError> {
         for application in applications {
             for turn in 0..2 {
-                self.cluster.grant(&principal(&Place::of(application, turn).username), &rules(application))?;
+                self.0.grant(&principal(&Place::of(application, turn).username), &rules(application))?;
             }
             publish(application, &self.prepare(application, &Place::of(application, 0))?)?;
         }
         Ok(())
     }
 
-    fn rotate(&self, clients: &Clients<'_>, _: &Disturbances, until: Instant) -> Result<(), StackError> {
+    fn rotate(&self, clients: &Clients<'_>, _: &Disturbances, goal: &Goal) -> Result<(), StackError> {
         std::thread::scope(|scope| {
-            let rotate = |application| scope.spawn(move || self.rotate_one(application, clients, until));
+            let rotate = |application| scope.spawn(move || self.rotate_one(application, clients, goal));
             let threads: Vec<_> = clients.applications().iter().map(|one| rotate(one.as_ref())).collect();
             threads.into_iter().try_for_each(|thread| thread.join().expect("it returns its errors"))
         })
@@ -163,17 +129,4 @@ fn publish(application: &Application, text: &str) -> Result<(), StackError> {
     let beside = write_private(PathBuf::from(beside), text)?;
     let what = || format!("replace `{}`", application.file.display());
     fs::rename(beside, &application.file).map_err(|source| StackError::Io { what: what(), source })
-}
-
-/// Tries a step again while a broker is away; each is as good twice as once.
-fn attempt(step: impl Fn() -> Result<(), StackError>) -> Result<(), StackError> {
-    let mut last = step();
-    wait_until(BETWEEN_ATTEMPTS * ATTEMPTS_MAX, || {
-        if last.is_err() {
-            pause(BETWEEN_ATTEMPTS);
-            last = step();
-        }
-        last.is_ok()
-    });
-    last
 }
