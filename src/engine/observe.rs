@@ -175,13 +175,15 @@ fn names_by_cluster(
             names.entry(cluster.clone()).or_default().extend(user.wanted.names().iter().cloned());
         }
     }
-    let recorded = observed.records.iter().filter(|(user, _)| whom.includes(user)).map(|(_, seen)| seen);
-    for found in recorded.filter_map(Seen::known) {
+    let recorded = observed.records.iter().filter(|(user, _)| whom.includes(user));
+    for (user, found) in recorded.filter_map(|(user, seen)| Some((user, seen.known()?))) {
         let record = &found.record.value;
         if record.authentication != crate::credential::Authentication::Scram || record.scope != desired.scope {
             continue;
         }
-        let live = record.clusters.keys().filter(|_| record.claims_username());
+        // On a cluster that is new to the user, whoever has one of its names there is looked for too.
+        let joining = desired.users.get(user).into_iter().flat_map(|wanted| &wanted.wanted.clusters);
+        let live = record.clusters.keys().chain(joining).filter(|_| record.claims_username());
         for cluster in live.chain(record.owed.keys()) {
             names.entry(cluster.clone()).or_default().extend(record.names().into_iter().cloned());
         }
