@@ -74,9 +74,8 @@ fn maintain_publications(
         }
         Seen::Unknown(why) => decision.wait(None, why.clone()),
     }
-    // What applications are told names a new cluster only when the credential is there.
-    let is_out_of_reach = |name: &ClusterName| facts.cluster(name).known().is_none();
-    if record.joining().any(is_out_of_reach) {
+    // What applications are told names a new cluster only when the credential is there, and proven by this very pass.
+    if record.joining().any(|name| !todo.reassert.contains_key(name)) {
         todo.republish = None;
     }
     list_unwritable(facts, decision);
@@ -189,8 +188,10 @@ fn maintain_cluster(
         let is_there = slots.contains_key(&slot.mechanism);
         (!holds(slots, slot)).then_some(if is_there { Drift::Changed } else { Drift::Missing })
     };
-    if let Some(drift) = record.active.as_ref().filter(|_| keeps_active(record)).and_then(drift) {
-        todo.reassert.insert(cluster.clone(), drift);
+    if let Some(active) = record.active.as_ref().filter(|_| keeps_active(record)) {
+        // An earlier pass may have been cut off before the proof that the credential works on a new cluster.
+        let unproven = record.joining().any(|name| name == cluster).then_some(Drift::Missing);
+        todo.reassert.extend(drift(active).or(unproven).map(|drift| (cluster.clone(), drift)));
     }
     // The previous credential is still somebody's until RETIRING (R5).
     let is_valid = matches!(record.phase, Phase::Published | Phase::Confirmed);
