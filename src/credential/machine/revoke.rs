@@ -10,7 +10,7 @@ use super::provision::order_material;
 use super::publish::{announce_deliveries, publish, published};
 use super::slots::{
     add_clear_permits, add_permit, assert_slot, destroy, empty, grant, look, prune_names, reachable, remaining,
-    withdraw,
+    withdraw, withdraw_surplus,
 };
 use super::{Context, Subject, write};
 use crate::credential::schedule::after;
@@ -271,13 +271,15 @@ fn waits(subject: &Subject<'_>, revocation: &Revocation, cluster: &ClusterName, 
 
 /// IDLE: nothing of what was stolen is left.
 fn close(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step {
-    if let Some(step) = destroy(subject, &record.destroy) {
-        return step;
-    }
     let mut idle = record.clone();
     idle.phase = Phase::Idle;
     idle.revocation = None;
     idle.adopted.clear();
+    let (clusters, _) = reachable(subject, record);
+    let step = withdraw_surplus(subject, record, &idle, &clusters).or_else(|| destroy(subject, &record.destroy));
+    if let Some(step) = step {
+        return step;
+    }
     idle.destroy.retain(|generation| !subject.progress.destroyed.contains(generation));
     prune_names(subject, &mut idle);
     write(idle, context)

@@ -71,7 +71,7 @@ fn fill(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step {
     }
     let witnesses = if record.is_first() { Witnesses::Running } else { Witnesses::Registered };
     // Whoever holds a credential of this name would gain what is granted, so strangers are looked for before that.
-    if let Some(step) = look_and_grant(subject, record, &clusters)
+    if let Some(step) = look_and_grant(subject, record, &clusters, context)
         .or_else(|| assert_slot(subject, record, pending, &clusters, witnesses, context))
     {
         return step;
@@ -90,12 +90,25 @@ fn fill(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step {
 
 /// Access for the names that are asked for, after a look that found no stranger. A name that is in use has its access
 /// already, and changes of it are no matter of a rotation.
-fn look_and_grant(subject: &Subject<'_>, record: &Record, clusters: &BTreeSet<ClusterName>) -> Option<Step> {
+///
+/// The documents may ask for other names than when PREPARED was written: what gets access is named by the record first.
+fn look_and_grant(
+    subject: &Subject<'_>,
+    record: &Record,
+    clusters: &BTreeSet<ClusterName>,
+    context: &Context<'_>,
+) -> Option<Step> {
     let used = record.active.as_ref().filter(|_| !record.is_first()).map(|slot| &slot.username);
     let fresh = |account: &Account| used != Some(&account.username);
     let accounts = wanted_accounts(subject, clusters).into_iter().filter(fresh).collect::<Vec<_>>();
-    let needs_grant = grant(subject, accounts);
-    needs_grant.map(|step| look(subject, record, clusters).unwrap_or(step))
+    let step = grant(subject, accounts)?;
+    let mut named = record.clone();
+    let wanted = subject.wanted.map_or(&[][..], |wanted| wanted.names());
+    named.further_names.extend(wanted.iter().filter(|name| **name != record.username).cloned());
+    if named != *record {
+        return Some(write(named, context));
+    }
+    Some(look(subject, record, clusters).unwrap_or(step))
 }
 
 /// VERIFIED: document and deliveries. What was proven in an earlier pass is proven again.
@@ -121,6 +134,10 @@ fn finish(subject: &Subject<'_>, record: &Record, pending: &Slot, context: &Cont
     let mut done = published(subject, record, pending, context);
     done.phase = if done.overlap_from.is_some() { Phase::Published } else { Phase::Idle };
     if done.phase == Phase::Idle {
+        let (clusters, _) = reachable(subject, record);
+        if let Some(step) = withdraw_surplus(subject, record, &done, &clusters) {
+            return step;
+        }
         prune_names(subject, &mut done);
     }
     write(done, context)
