@@ -11,6 +11,7 @@ mod plans;
 mod renderings;
 mod rotations;
 mod schemas;
+mod simulation;
 mod store;
 mod wire;
 

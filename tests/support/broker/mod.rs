@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 
 pub use faults::{Fault, FaultKind};
 pub use session::serve;
-pub use state::{Change, State, StoredCredential};
+pub use state::{Change, Clock, State, StoredCredential};
 use state::{Image, Log};
 
 /// Which of a broker's listeners a connection came in by.
@@ -58,6 +58,8 @@ pub struct Settings {
     pub session_lifetime_ms: i64,
     /// Rights of Kastellan's own user.
     pub rights: Vec<AclRule>,
+    /// What lags are measured with.
+    pub clock: Clock,
 }
 
 impl Default for Settings {
@@ -70,6 +72,7 @@ impl Default for Settings {
             publish_lag: Duration::ZERO,
             session_lifetime_ms: 0,
             rights: kastellan::kafka::needed_rights(kastellan::kafka::Purpose::Applying),
+            clock: Clock::default(),
         }
     }
 }
@@ -86,6 +89,8 @@ pub struct Shared {
     addresses: BTreeMap<(BrokerId, Door), HostPort>,
     world: Mutex<World>,
     hang_up: tokio::sync::Notify,
+    /// Requests that are to be executed later.
+    late: std::sync::atomic::AtomicUsize,
 }
 
 struct World {
@@ -96,6 +101,7 @@ struct World {
     items: BTreeMap<i16, usize>,
     largest: BTreeMap<i16, usize>,
     failed_authentications: BTreeMap<BrokerId, usize>,
+    failed_logins: Vec<String>,
     plain_password: String,
 }
 
@@ -118,7 +124,24 @@ impl InProcessCluster {
                 sockets.push((id, door, socket));
             }
         }
-        let mut log = Log::new();
+        let cluster = Self::without_listeners(settings, addresses);
+        let listen = |(id, door, socket): (BrokerId, Door, TcpListener)| {
+            let shared = cluster.shared.clone();
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = socket.accept().await {
+                    let _ = stream.set_nodelay(true);
+                    tokio::spawn(serve(stream, shared.clone(), id, door));
+                }
+            })
+        };
+        let listeners = sockets.into_iter().map(listen).collect();
+        Self { shared: cluster.shared.clone(), listeners }
+    }
+
+    /// A cluster whose brokers tell these addresses; somebody else listens there and calls [`serve`].
+    pub fn without_listeners(settings: Settings, addresses: BTreeMap<(BrokerId, Door), HostPort>) -> Self {
+        let ids: Vec<BrokerId> = (1..=settings.brokers).map(BrokerId).collect();
+        let mut log = Log::new(settings.clock.clone());
         let user = UserName::parse(KASTELLAN).expect("a name");
         log.commit(Change::Credential(user.clone(), Mechanism::ScramSha512, Some(credential_of(PASSWORD))));
         for rule in &settings.rights {
@@ -136,21 +159,17 @@ impl InProcessCluster {
             items: BTreeMap::new(),
             largest: BTreeMap::new(),
             failed_authentications: BTreeMap::new(),
+            failed_logins: Vec::new(),
             plain_password: PASSWORD.into(),
         };
-        let shared =
-            Arc::new(Shared { settings, addresses, world: Mutex::new(world), hang_up: tokio::sync::Notify::new() });
-        let listen = |(id, door, socket): (BrokerId, Door, TcpListener)| {
-            let shared = shared.clone();
-            tokio::spawn(async move {
-                while let Ok((stream, _)) = socket.accept().await {
-                    let _ = stream.set_nodelay(true);
-                    tokio::spawn(serve(stream, shared.clone(), id, door));
-                }
-            })
-        };
-        let listeners = sockets.into_iter().map(listen).collect();
-        Self { shared, listeners }
+        let shared = Arc::new(Shared {
+            settings,
+            addresses,
+            world: Mutex::new(world),
+            hang_up: Default::default(),
+            late: Default::default(),
+        });
+        Self { shared, listeners: Vec::new() }
     }
 
     /// How Kastellan logs in.
@@ -161,6 +180,13 @@ impl InProcessCluster {
             password: Arc::new(Secret::from_text(PASSWORD.into())),
         };
         Endpoint { bootstrap: self.bootstrap(Door::Admin), tls: None, authentication, client_id: "test".into() }
+    }
+
+    /// How Kastellan logs in by PLAIN, which derives no keys.
+    pub fn admin_plain(&self) -> Endpoint {
+        let username = UserName::parse(KASTELLAN).expect("a name");
+        let password = Arc::new(Secret::from_text(PASSWORD.into()));
+        Endpoint { authentication: Authentication::Plain { username, password }, ..self.admin() }
     }
 
     /// Where applications log in.
@@ -176,6 +202,25 @@ impl InProcessCluster {
     /// Logins that its brokers have refused.
     pub fn failed_authentications(&self) -> usize {
         self.shared.world().failed_authentications.values().sum()
+    }
+
+    /// Whether a login with this credential would succeed on a broker now.
+    pub fn logs_in(&self, broker: BrokerId, user: &UserName, mechanism: Mechanism, with: &StoredCredential) -> bool {
+        let mut world = self.shared.world();
+        let world = &mut *world;
+        let image = world.images.get_mut(&broker).expect("a broker of the cluster");
+        image.advance(&mut world.log);
+        image.login(user, mechanism) == Some(with)
+    }
+
+    /// Looks at what has been committed, without a copy.
+    pub fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
+        at(self.shared.world().log.state())
+    }
+
+    /// What those logins tried that failed since this was asked last.
+    pub fn take_failed_logins(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.world().failed_logins)
     }
 
     /// Requests of one kind so far, on all brokers.
@@ -205,6 +250,21 @@ impl InProcessCluster {
     /// Plans a fault; faults of one kind are used up in the order they were planned.
     pub fn inject(&self, fault: Fault) {
         self.shared.world().faults.push(fault);
+    }
+
+    /// Requests that arrived and are to be executed later.
+    pub fn late_requests(&self) -> usize {
+        self.shared.late.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// How often something changed.
+    pub fn revision(&self) -> u64 {
+        self.shared.world().log.revision()
+    }
+
+    /// Takes back the faults that have not happened yet.
+    pub fn clear_faults(&self) {
+        self.shared.world().faults.clear();
     }
 
     /// Closes every connection that waits for a request, as brokers do with idle ones.
@@ -237,6 +297,13 @@ impl Shared {
 
 /// The credential of a text, with a salt of its own.
 pub fn credential_of(password: &str) -> StoredCredential {
+    // Thousands of clusters of a simulation ask for the same few, and deriving one takes as long as a good part of a run.
+    static KNOWN: Mutex<BTreeMap<String, StoredCredential>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().expect("no panic while it is held");
+    known.entry(password.to_owned()).or_insert_with(|| derive_credential(password)).clone()
+}
+
+fn derive_credential(password: &str) -> StoredCredential {
     let salt: Vec<u8> = password.bytes().cycle().take(24).collect();
     let salt = Salt::parse(salt).expect("24 bytes");
     let password = Secret::from_text(password.into());

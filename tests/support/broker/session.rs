@@ -1,6 +1,7 @@
 //! One connection: frames, the login, faults, and the way to the APIs.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -40,6 +41,22 @@ struct Session {
     broker: BrokerId,
     door: Door,
     login: Login,
+}
+
+/// Counts a request that is to be executed later, until it is, or is lost.
+struct Late(Arc<Shared>);
+
+impl Late {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.late.fetch_add(1, Ordering::Relaxed);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.0.late.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One request, taken apart.
@@ -134,6 +151,7 @@ impl Session {
         match fault {
             None => self.dispatch(&request, &Call::default()),
             Some(FaultKind::Delay(time)) => {
+                let _late = Late::begin(&self.shared);
                 tokio::time::sleep(time).await;
                 self.dispatch(&request, &Call::default())
             }
@@ -172,8 +190,10 @@ impl Session {
         };
         let mut copy = Session { shared: self.shared.clone(), broker: self.broker, door: self.door, login };
         let again = Incoming { body: request.body.clone(), ..*request };
+        let late = Late::begin(&self.shared);
         tokio::spawn(async move {
             tokio::time::sleep(time).await;
+            let _late = late;
             copy.dispatch(&again, &Call::default());
         });
         self.dispatch(request, &Call::default())
@@ -245,8 +265,10 @@ impl Session {
         }
     }
 
-    fn count_failure(&self) {
-        *self.shared.world().failed_authentications.entry(self.broker).or_default() += 1;
+    fn count_failure(&self, what: &str) {
+        let mut world = self.shared.world();
+        *world.failed_authentications.entry(self.broker).or_default() += 1;
+        world.failed_logins.push(format!("broker {}, {:?}: {what}", self.broker, self.door));
     }
 
     fn sasl_handshake(&mut self, request: &Incoming) -> Reply {
@@ -259,7 +281,7 @@ impl Session {
         match wanted.flatten().filter(|_| is_first) {
             Some(mechanism) => self.login = Login::Shaken(mechanism),
             None => {
-                self.count_failure();
+                self.count_failure("handshake");
                 answer.error_code = if is_first { UNSUPPORTED_SASL_MECHANISM } else { ILLEGAL_SASL_STATE };
             }
         }
@@ -269,7 +291,16 @@ impl Session {
 
     fn sasl_authenticate(&mut self, request: &Incoming) -> Reply {
         let Some(decoded) = decode::<SaslAuthenticateRequest>(request) else { return Reply::Hangup(None) };
-        let step = match std::mem::replace(&mut self.login, Login::Nobody) {
+        let before = std::mem::replace(&mut self.login, Login::Nobody);
+        let what = match &before {
+            Login::Challenged(challenge) => format!("proof of {}", challenge.user),
+            Login::Shaken(SaslMechanism::Scram(mechanism)) => {
+                format!("{mechanism} {:?}", read_client_first(&decoded.auth_bytes).map(|(user, ..)| user))
+            }
+            Login::Shaken(SaslMechanism::Plain) => "PLAIN".to_owned(),
+            Login::Nobody | Login::Authenticated(_) => "out of turn".to_owned(),
+        };
+        let step = match before {
             Login::Nobody | Login::Authenticated(_) => None,
             Login::Shaken(SaslMechanism::Plain) => self.check_plain(&decoded.auth_bytes),
             Login::Shaken(SaslMechanism::Scram(mechanism)) => self.challenge(mechanism, &decoded.auth_bytes),
@@ -288,7 +319,7 @@ impl Session {
                 Reply::Answer(encode::<SaslAuthenticateRequest>(request.correlation_id, request.version, &answer))
             }
             None => {
-                self.count_failure();
+                self.count_failure(&what);
                 answer.error_code = SASL_AUTHENTICATION_FAILED;
                 answer.error_message = Some(StrBytes::from_static_str("org.apache.kafka.common.User@1f2e3d"));
                 let body = encode::<SaslAuthenticateRequest>(request.correlation_id, request.version, &answer);

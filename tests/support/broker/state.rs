@@ -1,6 +1,7 @@
 //! What the cluster knows: a log of changes, and how far each broker has applied it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kastellan::names::{AclRule, Mechanism, Operation, Permission, Principal, ResourceType, UserName};
@@ -9,6 +10,23 @@ use tokio::time::Instant;
 
 /// An idle KRaft controller writes a record of no effect so often (`kafka.md` §3).
 const NO_OP_EVERY: Duration = Duration::from_millis(500);
+
+/// The time of a cluster, counted from some instant: tokio's, or that of a simulation.
+#[derive(Clone)]
+pub struct Clock(pub Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl Default for Clock {
+    fn default() -> Self {
+        let start = Instant::now();
+        Self(Arc::new(move || start.elapsed()))
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
 
 /// What a broker keeps of a SCRAM credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,14 +135,25 @@ impl State {
 /// Changes in the order they were committed.
 pub(super) struct Log {
     /// What was committed together is applied together, as one image.
-    entries: Vec<(Instant, Vec<Change>)>,
+    entries: Vec<(Duration, Vec<Change>)>,
     state: State,
-    last_no_op: Instant,
+    last_no_op: Duration,
+    clock: Clock,
+    revision: u64,
 }
 
 impl Log {
-    pub(super) fn new() -> Self {
-        Self { entries: Vec::new(), state: State::default(), last_no_op: Instant::now() }
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { entries: Vec::new(), state: State::default(), last_no_op: clock.0(), clock, revision: 0 }
+    }
+
+    /// How many changes there were.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.0()
     }
 
     pub(super) fn state(&self) -> &State {
@@ -139,18 +168,20 @@ impl Log {
     /// Begins an entry for the changes of one request.
     pub(super) fn begin(&mut self) {
         self.tick();
-        self.entries.push((Instant::now(), Vec::new()));
+        self.entries.push((self.now(), Vec::new()));
     }
 
     /// Adds a change to the last entry.
     pub(super) fn add(&mut self, change: Change) {
         self.state.apply(&change);
+        self.revision += 1;
         self.entries.last_mut().expect("begun").1.push(change);
     }
 
     /// Writes the records of no effect that time has brought.
     fn tick(&mut self) {
-        while self.last_no_op + NO_OP_EVERY <= Instant::now() {
+        let now = self.now();
+        while self.last_no_op + NO_OP_EVERY <= now {
             self.last_no_op += NO_OP_EVERY;
             self.entries.push((self.last_no_op, Vec::new()));
         }
@@ -167,7 +198,7 @@ pub(super) struct Image {
     logins: BTreeMap<(UserName, Mechanism), StoredCredential>,
     applied: usize,
     published: usize,
-    published_at: Instant,
+    published_at: Duration,
 }
 
 impl Image {
@@ -175,13 +206,13 @@ impl Image {
     pub(super) fn new(log: &Log, apply_lag: Duration, publish_lag: Duration) -> Self {
         let (state, applied) = (log.state.clone(), log.entries.len());
         let logins = state.credentials.clone();
-        Self { apply_lag, publish_lag, state, logins, applied, published: applied, published_at: Instant::now() }
+        Self { apply_lag, publish_lag, state, logins, applied, published: applied, published_at: log.now() }
     }
 
     /// Applies what is due: an image first, then its parts; the next image only after the parts of the last one.
     pub(super) fn advance(&mut self, log: &mut Log) {
         log.tick();
-        let now = Instant::now();
+        let now = log.now();
         loop {
             if self.published < self.applied {
                 if now < self.published_at {
