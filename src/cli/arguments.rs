@@ -60,9 +60,13 @@ rotation only goes forward.\n\nExample:\n  kastellan abort payments"
     Abort(AbortArguments),
     /// Go on after the store was restored from an older snapshot
     #[command(
-        after_help = "What was delivered is newer than what the store knows. The store's word is asserted again: a new \
-credential, with a number above all that was seen, takes the place of those that the store does not know.\n\n\
-Examples:\n  kastellan recover payments --dry-run\n  kastellan recover payments"
+        after_help = "What was delivered is newer than what the store knows, so nothing is changed until a person says how \
+to go on. There are two ways:\n  --from-deliveries  what is delivered is the truth: the credential is read back from the \
+delivered file,\n                     proven by logins, and kept. Clients notice nothing.\n  without it         the store's word is \
+asserted again: a new credential, with a number above all\n                     that was seen, takes the place of those \
+that the store does not know. Clients that use\n                     one of these fail until they have the new one; the \
+plan says so.\n\nBefore a store is restored, stop every Kastellan, and wait as long as `admin.fence`.\n\n\
+Examples:\n  kastellan recover payments --from-deliveries --dry-run\n  kastellan recover payments"
     )]
     Recover(RecoverArguments),
     /// Log in with each published credential on every broker
@@ -298,6 +302,9 @@ pub(super) struct AbortArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct RecoverArguments {
+    /// Take what is delivered for the truth: keep the credential that clients have, if it still works
+    #[arg(long)]
+    pub from_deliveries: bool,
     /// `namespace/name`, or `name` where that is unambiguous
     #[arg(value_name = "USER", required = true)]
     pub users: Vec<String>,

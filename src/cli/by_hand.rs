@@ -43,7 +43,8 @@ pub(super) async fn abort(arguments: AbortArguments) -> ExitStatus {
 
 pub(super) async fn recover(arguments: RecoverArguments) -> ExitStatus {
     let consent = Consent::by_flag(arguments.auto_approve);
-    pass(Ask::Recover, Whom::Named(arguments.users), &consent, arguments.hand).await
+    let what = if arguments.from_deliveries { Ask::Import } else { Ask::Recover };
+    pass(what, Whom::Named(arguments.users), &consent, arguments.hand).await
 }
 
 async fn pass(what: Ask, whom: Whom, consent: &Consent, hand: HandArguments) -> ExitStatus {

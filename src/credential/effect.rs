@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Account, Blocked, DeliveryRecord, GivenSource, PermitId, Place, Record, Slot, Slots, Version};
+use super::{Account, Blocked, DeliveryRecord, GivenSource, Import, PermitId, Place, Record, Slot, Slots, Version};
 use crate::names::{ClusterName, DeliveryName, Generation, Mechanism, UserName};
 use crate::secret::{Iterations, PasswordLength};
 
@@ -27,6 +27,8 @@ pub enum Step {
 pub enum Effect {
     /// Write the material of a new generation, create-only.
     Material(MaterialOrder),
+    /// Read a credential back from where it is delivered, and write it as material, create-only (rotation.md D5).
+    Import(Import),
     /// Write the record, by compare-and-set on the version it was read at.
     Record(Box<Record>),
     /// Look at every slot of some accounts (R6).
@@ -86,6 +88,7 @@ impl Effect {
         use super::Phase::*;
         match self {
             Self::Material(_) => "material",
+            Self::Import(_) => "import",
             Self::Record(record) => match record.phase {
                 Idle => "record-idle",
                 Prepared => "record-prepared",

@@ -170,15 +170,20 @@ impl Facts {
 
     /// The highest generation that a delivery carries beyond what the record knows.
     pub fn newest_delivered(&self) -> Option<Generation> {
-        let ahead = self.deliveries.values().filter_map(|state| match state {
-            DeliveryState::Ahead(generation) => Some(*generation),
+        self.newest_delivery().map(|(_, generation)| generation)
+    }
+
+    /// The delivery that carries the highest generation beyond what the record knows, the first of several.
+    pub fn newest_delivery(&self) -> Option<(&DeliveryName, Generation)> {
+        let ahead = self.deliveries.iter().filter_map(|(name, state)| match state {
+            DeliveryState::Ahead(generation) => Some((name, *generation)),
             DeliveryState::InStep
             | DeliveryState::Pending { .. }
             | DeliveryState::Surplus
             | DeliveryState::Refused { .. }
             | DeliveryState::Unknown(_) => None,
         });
-        ahead.max()
+        ahead.rev().max_by_key(|(_, generation)| *generation)
     }
 
     /// What is known of the ACLs and quotas of one account.

@@ -16,8 +16,9 @@ mod strategy;
 
 pub use crate::spec::{Confirm, RotationSpec, Strategy};
 pub use blocked::{Blocked, Change, Foreign, Waiting};
+use decision::note_left;
 pub use decision::{
-    Ask, Decision, Drift, Maintenance, Provision, Reason, Recovery, Revoke, Rotate, Transition, decide,
+    Ask, Decision, Drift, Import, Maintenance, Provision, Reason, Recovery, Revoke, Rotate, Transition, decide,
 };
 pub use document::{Connection, CredentialDocument, LiveCredential, Version, Versioned};
 pub use effect::{Effect, MaterialOrder, Origin, Outcome, Progress, Step, Witnesses};

@@ -8,7 +8,7 @@ use crate::diagnostic::{Disposition, Hint};
 use crate::git::GitError;
 use crate::names::{Generation, NamespacedName};
 use crate::render::RenderError;
-use crate::spec::Owner;
+use crate::spec::{FileFormat, Owner};
 
 /// Why a delivery was not observed, written or removed.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,14 @@ pub enum DeliveryError {
         found: Generation,
         /// The generation that was to be written.
         ours: Generation,
+    },
+    /// The file does not hold a credential that can be read back.
+    #[error("`{}` holds no whole credential in the format `{format}`", .path.display())]
+    NotWhole {
+        /// The path.
+        path: PathBuf,
+        /// The format it should have.
+        format: FileFormat,
     },
     /// A Git repository would take the secret in.
     #[error("`{}` would be tracked by the Git repository `{}`", .path.display(), .work_tree.display())]
@@ -150,6 +158,7 @@ impl DeliveryError {
             | Self::Foreign { .. }
             | Self::OfOtherUser { .. }
             | Self::Newer { .. }
+            | Self::NotWhole { .. }
             | Self::Tracked { .. }
             | Self::GitSilent { source: None, .. }
             | Self::Owner { .. }
@@ -175,6 +184,9 @@ impl DeliveryError {
             Self::Newer { .. } => Some(
                 "the store may have been restored from an older copy; find the newer one before going on".to_owned(),
             ),
+            Self::NotWhole { .. } => {
+                Some("look whether somebody changed it, or its `format` in the document".to_owned())
+            }
             Self::Tracked { path, work_tree } => {
                 let file = name(path);
                 let pattern = file.strip_suffix(super::file::SCRATCH_SUFFIX).unwrap_or(&file);

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use crate::credential::{Connection, DeliveryRecord, LiveCredential};
 use crate::git::Git;
 use crate::names::{ClusterName, DeliveryName, Generation, NamespacedName, RotationId, UserName};
+use crate::render::Delivered;
 use crate::spec::{FileFormat, Owner};
 
 /// What is asked of one delivery, without a secret.
@@ -130,6 +131,12 @@ pub trait Delivery: Send + Sync {
     /// # Errors
     /// Each delivery fails alone; [`DeliveryError::disposition`] says whose turn it is.
     fn deliver(&self, shipments: &[Shipment]) -> Vec<Result<DeliveryRecord, DeliveryError>>;
+
+    /// Reads the credential of `user` back from a target; opens its secret.
+    ///
+    /// # Errors
+    /// What stands there is not a whole credential of that user.
+    fn read_back(&self, user: &NamespacedName, target: &Target) -> Result<Delivered, DeliveryError>;
 
     /// Removes deliveries that are ours, in the order given. One that is gone already is a success.
     ///

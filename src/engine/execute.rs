@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::connect::Links;
 use super::crash::{self, Side};
 use super::run::{End, Event, Events, Job, Next, Performed, UserRun};
-use super::{deliveries, kafka_effects, login, store_effects};
+use super::{deliveries, import, kafka_effects, login, store_effects};
 use crate::credential::{Effect, Phase, Standing, standing};
 use crate::diagnostic::{Disposition, Hint};
 use crate::names::NamespacedName;
@@ -252,6 +252,10 @@ impl Pass<'_> {
             Some(Effect::Material(_)) => Box::pin(async {
                 let _turn = self.deriving.acquire().await.expect("never closed");
                 store_effects::make_material(links, jobs).await
+            }),
+            Some(Effect::Import(_)) => Box::pin(async {
+                let _turn = self.deriving.acquire().await.expect("never closed");
+                import::import(links, jobs).await
             }),
             Some(Effect::Record(_)) => Box::pin(store_effects::write_records(links, name, jobs)),
             Some(Effect::Document(_)) => Box::pin(store_effects::publish(links, desired, jobs)),

@@ -14,6 +14,7 @@ mod connect;
 mod crash;
 mod deliveries;
 mod execute;
+mod import;
 mod kafka_effects;
 mod login;
 mod look;

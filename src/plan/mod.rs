@@ -120,6 +120,7 @@ impl UserPlan {
             | Transition::Acknowledge(_)
             | Transition::Restarted
             | Transition::Recover(_)
+            | Transition::Import(_)
             | Transition::Leave(_)
             | Transition::Expire(_) => false,
         }

@@ -39,3 +39,29 @@ fn push_quoted(text: &mut SecretBuffer, value: &str) {
         }
     }
 }
+
+/// User name and password of an entry that [`jaas_text`] made.
+pub(super) fn read_back(text: &str) -> Option<(String, Secret)> {
+    let (username, rest) = unquote(text.strip_prefix(BEFORE_USERNAME)?)?;
+    let (password, rest) = unquote(rest.strip_prefix(BEFORE_PASSWORD)?)?;
+    (rest == END).then(|| (username, Secret::from_text(password)))
+}
+
+/// What stands before the next quote, and the rest from that quote on.
+fn unquote(text: &str) -> Option<(String, &str)> {
+    // Never longer than the text, so that its buffer never grows and leaves no copy behind.
+    let mut value = String::with_capacity(text.len());
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Some((value, &text[at..])),
+            '\\' => value.push(match characters.next()?.1 {
+                'n' => '\n',
+                'r' => '\r',
+                other => other,
+            }),
+            plain => value.push(plain),
+        }
+    }
+    None
+}

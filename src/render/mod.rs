@@ -3,6 +3,7 @@
 //! ```text
 //! LiveCredential + Connection --render--> main file (secret)  + CA file beside it, where the format cannot hold one
 //! request                     --digest--> what decides the content, without a secret (formats.md B9)
+//! file             --read_back--> the credential again, where a delivery is all that is left of it
 //! first lines of a file       --stamp---> whose it is, and which generation it carries (R4)
 //! ```
 //!
@@ -13,6 +14,7 @@ mod jaas;
 mod librdkafka;
 mod pem;
 mod properties;
+mod read_back;
 mod stamp;
 
 pub use digest::{InputsDigest, inputs_digest};
@@ -20,6 +22,7 @@ pub use jaas::jaas_text;
 pub use librdkafka::ca_file_beside;
 pub use pem::certificates_of;
 pub use properties::{escape_key, escape_value};
+pub use read_back::{Delivered, read_back};
 pub use stamp::{STAMP_BYTES_MAX, Stamp, read_stamp};
 
 use std::path::Path;

@@ -306,4 +306,25 @@ proptest! {
             Err(other) => prop_assert!(false, "{}", other),
         }
     }
+
+    #[test]
+    fn what_is_written_is_read_back(
+        username in "[ =,:#!\\\\\"'a-cü😀%{}$;/*-]{1,12}",
+        password in any::<String>(),
+        pem in any::<bool>(),
+    ) {
+        for format in FileFormat::ALL {
+            let Ok(file) = rendered(format, &credential(&username, &password), pem.then_some(PEM)) else { continue };
+            let read = read_back(format, &file.main).expect("it is whole");
+            prop_assert_eq!(read.stamp.generation, Generation(7));
+            prop_assert_eq!((read.username.as_str(), read.mechanism), (&*username, Mechanism::ScramSha512));
+            prop_assert_eq!(read.password.expose_text(), Some(&*password));
+            for end in 0..file.main.len() {
+                let cut = Secret::new(file.main.expose()[..end].to_vec());
+                let cut = read_back(format, &cut);
+                let whole = |read: &Delivered| read.password.expose_text().is_some_and(|text| password.starts_with(text));
+                prop_assert!(cut.as_ref().is_none_or(whole), "never another password");
+            }
+        }
+    }
 }

@@ -124,6 +124,7 @@ pub(super) fn actions(scene: &Scene<'_>) -> Vec<ActionView> {
             Transition::Abort => actions.push(rotation::abort(scene)),
             Transition::Revoke(revoke) => actions.extend(revocation::revoke(scene, revoke)),
             Transition::Recover(recovery) => actions.extend(rotation::recover(scene, recovery)),
+            Transition::Import(import) => actions.extend(rotation::import(scene, import)),
             Transition::Leave(clusters) => actions.extend(rotation::leave(scene, clusters)),
             Transition::Pay(clusters) => actions.extend(rotation::pay(scene, clusters)),
             Transition::Maintain(todo) => maintenance_actions(scene, todo, &mut actions),

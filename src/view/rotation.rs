@@ -6,7 +6,7 @@ use super::actions::{Scene, action, replaced};
 use super::number::minute;
 use super::plan::{ActionView, Change, Subject};
 use crate::credential::{
-    AdoptedSlot, Ask, Content, Phase, Place, Record, Recovery, Retirement, Rotate, Transition, retirement,
+    AdoptedSlot, Ask, Content, Import, Phase, Place, Record, Recovery, Retirement, Rotate, Transition, retirement,
 };
 use crate::names::{ClusterName, Generation};
 use crate::spec::format_duration;
@@ -27,6 +27,7 @@ pub(super) fn next_number(scene: &Scene<'_>) -> Generation {
         | Transition::Restarted
         | Transition::Abort
         | Transition::Revoke(_)
+        | Transition::Import(_)
         | Transition::Leave(_)
         | Transition::Pay(_)
         | Transition::Maintain(_)
@@ -59,8 +60,10 @@ pub(super) fn rotate(scene: &Scene<'_>, rotate: &Rotate) -> Vec<ActionView> {
     let outlook = old_stays(scene, record).into_iter().chain(fence);
     let mut lines = vec![on(action(Change::Change, Subject::Credential, text)).later(outlook)];
     lines.extend(principal_changes(&active.place(), &rotate.place));
-    let adopted = record.adopted.iter().chain(recovered(scene)).filter(|slot| slot.place() == rotate.place);
-    lines.extend(adopted.map(|slot| replaced(scene, slot)));
+    let is_there = |slot: &&AdoptedSlot| slot.place() == rotate.place;
+    lines.extend(record.adopted.iter().filter(is_there).map(|slot| replaced(scene, slot)));
+    let kept = "`recover --from-deliveries` keeps it, if it is the one that is delivered";
+    lines.extend(recovered(scene).filter(is_there).map(|slot| replaced(scene, slot).because(kept)));
     lines
 }
 
@@ -214,6 +217,26 @@ pub(super) fn recover(scene: &Scene<'_>, recovery: &Recovery) -> Vec<ActionView>
         action(Change::Change, Subject::Credential, text).on([slot.cluster.clone()]).because(restored)
     });
     seen.into_iter().chain(strangers).collect()
+}
+
+pub(super) fn import(scene: &Scene<'_>, import: &Import) -> Vec<ActionView> {
+    let (generation, delivery) = (import.generation, &import.delivery);
+    let text = format!("keep generation {generation}, as delivery `{delivery}` carries it, if it logs in everywhere");
+    let known = scene.record.and_then(|record| record.active.as_ref()).map(|slot| {
+        format!(
+            "generation {}, which the store calls the published one, stays valid beside it where it still is",
+            slot.generation
+        )
+    });
+    let line = action(Change::Change, Subject::Credential, text).on(scene.plan.clusters.clone());
+    let places = import.strangers.iter().map(AdoptedSlot::place).collect::<BTreeSet<_>>();
+    let mut lines = vec![line.because("the store was restored from an older snapshot").later(known)];
+    if places.len() > 1 {
+        let text =
+            "credentials that the store does not know, and that are not the delivered one, stay valid until retired";
+        lines.push(action(Change::Change, Subject::Record, text));
+    }
+    lines
 }
 
 pub(super) fn leave(scene: &Scene<'_>, clusters: &BTreeSet<ClusterName>) -> Vec<ActionView> {

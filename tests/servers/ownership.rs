@@ -112,7 +112,11 @@ fn a_stranger_beside_a_live_user_stops_what_touches_its_slots_until_somebody_tak
 
     operator.declare(&name, &spec(true));
     operator.apply(&[]).exits(0);
-    operator.plan(&[]).exits(0).says("an adopted credential was replaced: it stays valid until somebody says");
+    operator
+        .plan(&[])
+        .exits(0)
+        .says("an adopted SCRAM-SHA-256 credential was replaced by generation 1")
+        .says("stays valid until somebody says");
     let listed = cluster.run_tool(Tool::Topics, Listener::Clients, &file, &["--list"], "").unwrap();
     assert!(listed.succeeded(), "{listed:?}");
     assert_logs_in(cluster, SHA_256, &visitor);

@@ -1,17 +1,18 @@
 //! Golden cases: rotations from their beginning to their end, and everything that leads out of one, as people read them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kastellan::credential::{
-    AdoptedSlot, Ask, Authentication, Awaits, Confirm, Cut, DeletionPolicy, Phase, Record, Revocation, RotationSpec,
-    Slot, Strategy, Wanted, WantedAuthentication, standing,
+    AdoptedSlot, Ask, Authentication, Awaits, Confirm, CredentialDocument, Cut, DeletionPolicy, Phase, Record,
+    Revocation, RotationSpec, Slot, Strategy, Wanted, WantedAuthentication, standing,
 };
 use kastellan::engine::{Executed, Finished};
 use kastellan::names::{ClusterId, ClusterName, Generation, Mechanism, NamespacedName, RotationId, Scope, UserName};
 use kastellan::plan::{Asked, Options};
-use kastellan::secret::{Iterations, PasswordLength, Salt};
-use kastellan::store::{RecordWrite, Store as _, StoreReader as _};
+use kastellan::secret::{Iterations, Material, PasswordLength, Salt};
+use kastellan::store::{CredentialWrite, RecordWrite, SecretReader as _, Store as _, StoreReader as _};
 use kastellan::view::{PlanView, StatusView, UserStatus, plan_text, status_text};
 
 use super::support::broker::{Change, Settings, credential_of};
@@ -289,22 +290,68 @@ fn a_stolen_credential_is_cut_off() {
     });
 }
 
+/// The store as it is now, to be put back later.
+struct Snapshot {
+    record: Record,
+    material: Arc<Material>,
+    document: Arc<CredentialDocument>,
+}
+
+impl Snapshot {
+    async fn take(world: &World, user: &str) -> Self {
+        let record = record(world, user).await;
+        let user: NamespacedName = user.parse().unwrap();
+        let material = world.store.read_materials(&[(user.clone(), record.generation)]).await.pop().unwrap().unwrap();
+        let document = world.store.read_credentials(&[user]).await.pop().unwrap().unwrap().unwrap();
+        Self { record, material: Arc::new(material.unwrap()), document: Arc::new(document.value) }
+    }
+
+    /// Replaces the store of a world.
+    async fn restore(self, world: &mut World) {
+        world.store = World::empty_store();
+        let user = self.record.user.clone();
+        let record = RecordWrite { record: self.record, expected: None };
+        world.store.write_records(vec![record]).await.pop().unwrap().unwrap();
+        world.store.create_materials(vec![(user.clone(), self.material)]).await.pop().unwrap().unwrap();
+        let document = CredentialWrite { user, document: self.document, expected: None };
+        world.store.write_credentials(vec![document]).await.pop().unwrap().unwrap();
+    }
+}
+
 #[test]
 fn a_store_from_an_older_snapshot() {
     run(async {
-        let world = World::start().await;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("payments.properties");
-        let deliver = format!("spec:\n  deliver: [{{file: {{path: {}, format: properties}}}}]\n", path.display());
-        let documents = rotating("payments", "strategy: mechanism-flip").replace("spec:\n", &deliver);
-        world.apply(&documents, &Options::default()).await;
-        let snapshot = record(&world, "demo/payments").await;
-        world.apply(&documents, &asking(Ask::Rotate, &["demo/payments"])).await;
-        tamper(&world, "demo/payments", |record| *record = snapshot).await;
-        insta::assert_snapshot!("rollback.text", text(&world.plan(&documents, &Options::default()).await));
-        let asked = asking(Ask::Recover, &["demo/payments"]);
-        let planned = world.plan(&documents, &asked).await;
-        insta::assert_snapshot!("recover.text", text(&planned));
+        for way in [Ask::Recover, Ask::Import] {
+            let mut world = World::start().await;
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("payments.properties");
+            let deliver = format!("spec:\n  deliver: [{{file: {{path: {}, format: properties}}}}]\n", path.display());
+            let documents = rotating("payments", "strategy: mechanism-flip").replace("spec:\n", &deliver);
+            world.apply(&documents, &Options::default()).await;
+            let snapshot = Snapshot::take(&world, "demo/payments").await;
+            world.apply(&documents, &asking(Ask::Rotate, &["demo/payments"])).await;
+            let delivered = std::fs::read(&path).unwrap();
+            let kafka = world.cluster.state().credentials;
+            snapshot.restore(&mut world).await;
+            insta::assert_snapshot!("rollback.text", text(&world.plan(&documents, &Options::default()).await));
+            let asked = asking(way.clone(), &["demo/payments"]);
+            let planned = world.plan(&documents, &asked).await;
+            insta::assert_snapshot!(format!("{way:?}.text").to_lowercase(), text(&planned));
+            let executed = planned.execute(&asked).await;
+            assert!(executed.users.values().all(|ended| *ended == Finished::Done), "{executed:?}");
+            insta::assert_snapshot!(format!("{way:?}.result").to_lowercase(), said(&executed));
+            let record = record(&world, "demo/payments").await;
+            let expected = if way == Ask::Import { 2 } else { 3 };
+            assert_eq!((record.generation, record.phase), (Generation(expected), Phase::Published));
+            if way == Ask::Import {
+                assert_eq!(std::fs::read(&path).unwrap(), delivered, "clients notice nothing");
+                assert_eq!(world.cluster.state().credentials, kafka);
+            }
+            let after = world.apply(&documents, &Options::default()).await;
+            assert!(after.users.values().all(|ended| *ended == Finished::Done), "{after:?}");
+            assert!(world.plan(&documents, &Options::default()).await.plan.is_empty());
+            assert_eq!(world.cluster.failed_authentications(), 0);
+        }
     });
 }
 

@@ -87,8 +87,12 @@ impl World {
     }
 
     pub async fn with(settings: Settings) -> Self {
-        let store = MemoryStore::new(StoreName::parse("memory").unwrap(), &["imports/".to_owned()]).unwrap();
-        Self { cluster: InProcessCluster::start(settings).await, store, second: None }
+        Self { cluster: InProcessCluster::start(settings).await, store: Self::empty_store(), second: None }
+    }
+
+    /// A store that knows nobody.
+    pub fn empty_store() -> MemoryStore {
+        MemoryStore::new(StoreName::parse("memory").unwrap(), &["imports/".to_owned()]).unwrap()
     }
 
     /// A second cluster beside the first.

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::rotation::{self, begin, may_begin, resume, revocation};
-use super::{Ask, Decision, Reason, Recovery, Transition, adopted, is_scram, list_strangers};
+use super::{Ask, Decision, Import, Reason, Recovery, Transition, adopted, is_scram, list_strangers};
 use crate::credential::schedule::{Retirement, retirement};
 use crate::credential::standing::standing;
-use crate::credential::{Blocked, Facts, Foreign, Phase, Record, Seen, Wanted};
-use crate::names::Generation;
+use crate::credential::{AdoptedSlot, Blocked, Facts, Foreign, Phase, Record, Seen, Wanted};
+use crate::names::{Generation, UserName};
 
 /// There is no credential to do anything with.
 pub(super) fn without_credential(ask: &Ask, decision: &mut Decision) {
@@ -38,6 +38,7 @@ pub(super) fn decide(
             Err(blocked) => decision.block(blocked),
         },
         Ask::Recover => recover(record, wanted, facts, decision),
+        Ask::Import => import(record, facts, decision),
     }
 }
 
@@ -59,7 +60,8 @@ fn rotate(record: &Record, wanted: &Wanted, facts: &Facts, now: Timestamp, decis
             begin(record, wanted, facts, vec![Reason::Asked], decision);
         }
         phase @ (Phase::Revoking | Phase::Deleting | Phase::Deleted) => {
-            decision.block(Blocked::Refused(format!("it is in phase {phase}; `apply` goes on with that first")));
+            let stands = standing(record, Some(wanted), now).says;
+            decision.block(Blocked::Refused(format!("it does not rotate in phase {phase}: {stands}")));
         }
     }
 }
@@ -103,7 +105,8 @@ fn acknowledge(
         | Phase::Aborting
         | Phase::Deleting
         | Phase::Deleted) => {
-            decision.block(refuse(format!("nothing waits for an acknowledgement: it is in phase {phase}")));
+            let stands = standing(record, Some(wanted), now).says;
+            decision.block(refuse(format!("nothing waits for an acknowledgement in phase {phase}: {stands}")));
         }
     }
 }
@@ -129,33 +132,78 @@ fn abort(record: &Record, decision: &mut Decision) {
     decision.block(Blocked::Refused(why.to_owned()));
 }
 
-/// Asserts the store's word again as a new generation, above everything that was seen; what stands in Kafka and is unknown
-/// is named, and retired once the new one is out.
-fn recover(record: &Record, wanted: &Wanted, facts: &Facts, decision: &mut Decision) {
-    let names = wanted.names().iter().chain(record.names()).collect::<BTreeSet<_>>();
-    let mut adopts = Vec::new();
+/// What stands in Kafka under names of the user and is not named by the record.
+fn strangers(names: &BTreeSet<&UserName>, record: &Record, facts: &Facts, decision: &mut Decision) -> Vec<AdoptedSlot> {
+    let mut unknown = Vec::new();
     for cluster in record.clusters.keys() {
         match facts.cluster(cluster) {
             Seen::Known(seen) => {
-                let strangers = list_strangers(&names, Some(record), cluster, seen, decision);
-                adopts
-                    .extend(strangers.iter().filter(|stranger| stranger.found != Foreign::Access).filter_map(adopted));
+                let found = list_strangers(names, Some(record), cluster, seen, decision);
+                unknown.extend(found.iter().filter(|stranger| stranger.found != Foreign::Access).filter_map(adopted));
             }
             Seen::Unknown(why) => decision.wait(Some(cluster), why),
         }
     }
+    unknown
+}
+
+/// Asserts the store's word again as a new generation, above everything that was seen; what stands in Kafka and is unknown
+/// is named, and retired once the new one is out.
+fn recover(record: &Record, wanted: &Wanted, facts: &Facts, decision: &mut Decision) {
+    let names = wanted.names().iter().chain(record.names()).collect::<BTreeSet<_>>();
+    let adopts = strangers(&names, record, facts, decision);
     let seen = facts.newest_delivered().unwrap_or(record.allotted).max(record.allotted);
     if seen == record.allotted && adopts.is_empty() {
         decision.block(Blocked::NothingToRecover);
     }
-    if record.phase != Phase::Idle {
-        let why = format!("it is in phase {} by the restored store; only one at rest is recovered", record.phase);
-        decision.block(Blocked::Refused(why));
+    match record.phase {
+        Phase::Idle | Phase::Prepared | Phase::Published | Phase::Confirmed | Phase::Retiring | Phase::Aborting
+            if record.active.is_some() => {}
+        phase @ (Phase::Idle
+        | Phase::Prepared
+        | Phase::Verified
+        | Phase::Published
+        | Phase::Confirmed
+        | Phase::Retiring
+        | Phase::Aborting
+        | Phase::Revoking
+        | Phase::Deleting
+        | Phase::Deleted) => decision.block(Blocked::Refused(format!(
+            "it is in phase {phase} by the restored store, which names no credential to go on with; \
+             `--from-deliveries` may find one"
+        ))),
     }
     if decision.is_held_up() {
         return;
     }
-    let named = Record { allotted: seen, adopted: adopts.clone(), ..record.clone() };
-    decision.transitions.push(Transition::Recover(Recovery { seen, adopts }));
-    begin(&named, wanted, facts, vec![Reason::Recovery], decision);
+    let recovery = Recovery { seen, adopts };
+    let noted = recovery.noted_in(record);
+    decision.transitions.push(Transition::Recover(recovery));
+    begin(&noted, wanted, facts, vec![Reason::Recovery], decision);
+}
+
+/// Keeps what is delivered: clients work with it, so it is the truth, if it works.
+fn import(record: &Record, facts: &Facts, decision: &mut Decision) {
+    let strangers = strangers(&record.names(), record, facts, decision);
+    let Some((delivery, generation)) = facts.newest_delivery() else {
+        return decision.block(Blocked::NothingToRecover);
+    };
+    if strangers.iter().all(|stranger| stranger.salt.is_none()) {
+        let why = format!(
+            "delivery `{delivery}` carries generation {generation}, and no cluster holds a credential that the store does not \
+             know: it does not work any more; `recover` without `--from-deliveries` makes a new one"
+        );
+        decision.block(Blocked::Refused(why));
+    }
+    match record.phase {
+        Phase::Idle | Phase::Prepared | Phase::Verified | Phase::Published | Phase::Confirmed => {}
+        phase @ (Phase::Retiring | Phase::Aborting | Phase::Revoking | Phase::Deleting | Phase::Deleted) => {
+            decision.block(Blocked::Refused(format!(
+                "it is in phase {phase} by the restored store; `recover` without `--from-deliveries` goes on from there"
+            )));
+        }
+    }
+    if !decision.is_held_up() {
+        decision.transitions.push(Transition::Import(Import { delivery: delivery.clone(), generation, strangers }));
+    }
 }

@@ -10,7 +10,9 @@ mod provision;
 mod rotation;
 mod transition;
 
-pub use transition::{Ask, Drift, Maintenance, Provision, Reason, Recovery, Revoke, Rotate, Transition};
+pub use transition::{Ask, Drift, Import, Maintenance, Provision, Reason, Recovery, Revoke, Rotate, Transition};
+
+pub(super) use transition::note_left;
 
 use std::collections::BTreeSet;
 
@@ -89,7 +91,8 @@ pub fn decide(
 /// A delivery that is ahead of the record freezes everything but what a person does about it (R9).
 fn rollback(record: &Record, facts: &Facts, ask: Option<&Ask>) -> Option<Blocked> {
     let seen = facts.newest_delivered().filter(|&seen| seen > record.allotted)?;
-    (!matches!(ask, Some(Ask::Recover))).then_some(Blocked::StateRollback { seen, known: record.allotted })
+    (!matches!(ask, Some(Ask::Recover | Ask::Import)))
+        .then_some(Blocked::StateRollback { seen, known: record.allotted })
 }
 
 fn decide_wanted(

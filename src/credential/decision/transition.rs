@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::credential::{AdoptedSlot, Change, DeletionPolicy, Place};
+use crate::credential::{AdoptedSlot, Change, DeletionPolicy, Phase, Place, Record, Slot};
 use crate::names::{ClusterId, ClusterName, DeliveryName, Generation, Mechanism, UserName};
 use crate::spec::format_duration;
 
@@ -26,6 +26,8 @@ pub enum Ask {
     },
     /// Assert a new generation over what a restored store does not know (rotation.md D5).
     Recover,
+    /// Take what is delivered for the truth that a restored store does not know (rotation.md D5).
+    Import,
 }
 
 impl Ask {
@@ -36,7 +38,7 @@ impl Ask {
             Self::Acknowledge(_) => "acknowledge",
             Self::Abort => "abort",
             Self::Revoke { .. } => "revoke",
-            Self::Recover => "recover",
+            Self::Recover | Self::Import => "recover",
         }
     }
 }
@@ -64,6 +66,8 @@ pub enum Transition {
     Revoke(Revoke),
     /// Note what a restored store does not know, so that a rotation leads past it.
     Recover(Recovery),
+    /// Keep the credential that is delivered, and works, as the published one. Ends in PUBLISHED.
+    Import(Import),
     /// Clusters that are no longer the user's: what they hold is owed from now on (R12). The phase stays.
     Leave(BTreeSet<ClusterName>),
     /// Take away what clusters still hold that are no longer the user's (R12). The phase stays.
@@ -142,6 +146,53 @@ pub struct Recovery {
     pub seen: Generation,
     /// Unknown credentials, named in the record from now on.
     pub adopts: Vec<AdoptedSlot>,
+}
+
+impl Recovery {
+    /// A restored record with what was seen beside it. What it calls pending or previous may be there, and is of no use: it
+    /// goes as adopted credentials do.
+    pub(in crate::credential) fn noted_in(&self, record: &Record) -> Record {
+        let mut noted = record.clone();
+        noted.allotted = record.allotted.max(self.seen);
+        noted.adopted.extend(self.adopts.iter().filter(|slot| !record.adopted.contains(slot)).cloned());
+        let left = noted.pending.take().into_iter().chain(noted.previous.take());
+        for slot in left {
+            noted.destroy.insert(slot.generation);
+            note_left(&mut noted, &slot);
+        }
+        noted.phase = Phase::Idle;
+        noted.pending_source = None;
+        noted.overlap_from = None;
+        noted.confirmed_at = None;
+        noted
+    }
+}
+
+/// Names a credential of ours that may be left in Kafka, where nothing else is named in its place.
+pub(in crate::credential) fn note_left(record: &mut Record, slot: &Slot) {
+    for cluster in record.clusters.keys() {
+        let is_here = |adopted: &AdoptedSlot| adopted.cluster == *cluster && adopted.place() == slot.place();
+        if !record.adopted.iter().any(is_here) {
+            record.adopted.push(AdoptedSlot {
+                cluster: cluster.clone(),
+                username: slot.username.clone(),
+                mechanism: slot.mechanism,
+                salt: Some(slot.salt.clone()),
+                iterations: slot.iterations,
+            });
+        }
+    }
+}
+
+/// A delivered credential that a restored store does not know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Import {
+    /// The delivery that carries it.
+    pub delivery: DeliveryName,
+    /// Its number.
+    pub generation: Generation,
+    /// Unknown credentials in Kafka; it is one of them.
+    pub strangers: Vec<AdoptedSlot>,
 }
 
 /// What is not as it should be with a provisioned user.

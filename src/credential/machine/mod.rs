@@ -24,6 +24,7 @@ mod leave;
 mod maintain;
 mod provision;
 mod publish;
+mod recover;
 mod revoke;
 mod rotate;
 mod slots;
@@ -90,7 +91,8 @@ pub fn next(subject: &Subject<'_>, transition: &Transition, context: &Context<'_
         Transition::Restarted => revoke::note_restart(record, context),
         Transition::Abort => rotate::abort(subject, record, context),
         Transition::Revoke(asked) => revoke::revoke(subject, record, asked, context),
-        Transition::Recover(recovery) => rotate::recover(record, recovery, context),
+        Transition::Recover(recovery) => recover::recover(record, recovery, context),
+        Transition::Import(import) => recover::import(subject, record, import, context),
         Transition::Leave(clusters) => leave::leave(record, clusters, context),
         Transition::Pay(clusters) => leave::pay(subject, record, clusters, context),
         Transition::Maintain(todo) => maintain::maintain(subject, record, todo, context),

@@ -8,10 +8,10 @@ use super::slots::{
     add_clear_permits, add_permit, assert_slot, destroy, destroy_and_strike, empty, grant, log_in, look, prune_names,
     reachable, remaining, wanted_accounts, withdraw_surplus,
 };
-use super::{Context, Subject, write, write_changes};
+use super::{Context, Subject, write};
 use crate::credential::schedule::{Retirement, retirement};
 use crate::credential::{
-    Account, Blocked, Content, Origin, Phase, Record, Recovery, Rotate, Slot, Step, WantedAuthentication, Witnesses,
+    Account, Blocked, Content, Origin, Phase, Record, Rotate, Slot, Step, WantedAuthentication, Witnesses,
 };
 use crate::names::ClusterName;
 
@@ -251,12 +251,4 @@ pub(super) fn abort(subject: &Subject<'_>, record: &Record, context: &Context<'_
     }
     prune_names(subject, &mut after);
     destroy(subject, &record.destroy).unwrap_or_else(|| write(after, context))
-}
-
-/// Takes note of what a restored store does not know: numbers, and credentials that stand in Kafka.
-pub(super) fn recover(record: &Record, recovery: &Recovery, context: &Context<'_>) -> Step {
-    let mut recovered = record.clone();
-    recovered.allotted = record.allotted.max(recovery.seen);
-    recovered.adopted.extend(recovery.adopts.iter().filter(|slot| !record.adopted.contains(slot)).cloned());
-    write_changes(record, recovered, context)
 }

@@ -33,6 +33,8 @@ struct World {
     document: Option<(Generation, u64)>,
     /// The generation that is delivered.
     delivered: Option<Generation>,
+    /// What it is, with its password.
+    delivered_as: Option<(Slot, u64)>,
     /// The version of a given password, and which it is.
     given: Option<u64>,
     /// What the documents say of how to connect.
@@ -114,6 +116,7 @@ impl World {
             passwords_drawn: 0,
             document: None,
             delivered: None,
+            delivered_as: None,
             given: None,
             connection: "here",
             seconds: 1_000_000,
@@ -286,6 +289,15 @@ impl World {
                     Outcome::MaterialUnusable(order.generation)
                 });
             }
+            Effect::Import(import) => {
+                let (slot, password) = self.delivered_as.clone().expect("delivered once");
+                assert_eq!(slot.generation, import.generation);
+                let there = self.material.entry(slot.generation).or_insert((slot.clone(), password)).1;
+                progress.advance(match there == password {
+                    true => Outcome::Material { slot, source: None },
+                    false => Outcome::MaterialUnusable(slot.generation),
+                });
+            }
             Effect::Record(record) => self.write(*record, progress),
             Effect::Look(accounts) => {
                 for account in accounts {
@@ -323,6 +335,7 @@ impl World {
             Effect::Deliver { names, slot } => {
                 assert!(self.delivered.is_none_or(|generation| generation <= slot.generation), "I7");
                 self.delivered = Some(slot.generation);
+                self.delivered_as = Some((slot.clone(), self.material[&slot.generation].1));
                 names.into_iter().for_each(|name| progress.advance(Outcome::Delivered(name, delivery())));
             }
             Effect::Recall { names } => {

@@ -367,3 +367,66 @@ fn a_store_restored_from_before_a_rotation_is_frozen_until_it_is_recovered() {
         assert_eq!((phase(&world), all_slots(&world)), (Phase::Idle, 1), "at {at}: {:?}", world.effects);
     }
 }
+
+/// A world whose store is from before the last rotation, which is published beside the credential before it.
+fn restored(wanted: &Wanted, from: impl Fn(&mut World)) -> World {
+    let mut world = provisioned_as(wanted);
+    from(&mut world);
+    let (record, material, document) = (world.record.clone(), world.material.clone(), world.document);
+    assert_eq!(world.run_asked(Some(wanted), Some(&Ask::Rotate), None), End::Settled);
+    (world.record, world.material, world.document) = (record, material, document);
+    world.seconds += 2 * HOUR;
+    world.effects.clear();
+    world.drifted = true;
+    world
+}
+
+#[test]
+fn what_is_delivered_is_the_truth_where_a_person_says_so_and_nobody_notices() {
+    for strategy in [Strategy::MechanismFlip, Strategy::DualUser] {
+        let wanted = rotating(strategy, Some(0), Confirm::None);
+        let world = restored(&wanted, |_| {});
+        for at in 0..8 {
+            let mut world = world.clone();
+            let kafka = world.kafka.clone();
+            let _ = world.run_asked(Some(&wanted), Some(&Ask::Import), Some(Crash { at, after: true }));
+            assert_eq!(world.kafka, kafka, "{strategy} at {at}: nothing is sent to Kafka");
+            let ask = (world.record.as_ref().unwrap().allotted == Generation(1)).then_some(Ask::Import);
+            assert_eq!(world.run_asked(Some(&wanted), ask.as_ref(), None), End::Settled, "{strategy} at {at}");
+            assert_eq!(world.document, Some((Generation(2), 2)), "{strategy} at {at}");
+            assert_eq!(world.run(Some(&wanted), None), End::Settled, "{strategy} at {at}");
+            assert_eq!((phase(&world), all_slots(&world)), (Phase::Idle, 1), "{strategy} at {at}: {:?}", world.effects);
+            assert_eq!((world.published(), world.delivered), (Some(Generation(2)), Some(Generation(2))));
+            assert_eq!(world.run_asked(Some(&wanted), Some(&Ask::Rotate), None), End::Settled, "{strategy} at {at}");
+            assert_eq!(world.published(), Some(Generation(3)), "{strategy} at {at}");
+        }
+    }
+}
+
+/// The snapshot was taken while an older rotation was within its overlap.
+#[test]
+fn a_store_restored_from_the_middle_of_a_rotation_has_both_ways_out() {
+    let wanted = rotating(Strategy::MechanismFlip, None, Confirm::Acknowledgement);
+    let acknowledge = Ask::Acknowledge(None);
+    let in_overlap = |world: &mut World| {
+        assert_eq!(world.run_asked(Some(&wanted), Some(&Ask::Rotate), None), End::Settled);
+        let snapshot = world.clone();
+        assert_eq!(world.run_asked(Some(&wanted), Some(&acknowledge), None), End::Settled);
+        let before = (snapshot.record, snapshot.material, snapshot.document);
+        assert_eq!(world.run_asked(Some(&wanted), Some(&Ask::Rotate), None), End::Settled);
+        (world.record, world.material, world.document) = before;
+        world.seconds += 2 * HOUR;
+        world.drifted = true;
+    };
+    for (ask, newest) in [(Ask::Import, Generation(3)), (Ask::Recover, Generation(4))] {
+        let mut world = provisioned_as(&wanted);
+        in_overlap(&mut world);
+        assert_eq!(phase(&world), Phase::Published, "by the restored store");
+        assert_eq!(world.run(Some(&wanted), None), End::Blocked);
+        assert_eq!(world.run_asked(Some(&wanted), Some(&ask), None), End::Settled, "{ask:?} {:?}", world.effects);
+        assert_eq!((world.published(), world.delivered), (Some(newest), Some(newest)), "{ask:?}");
+        assert_eq!(world.run(Some(&wanted), None), End::Settled, "{ask:?}");
+        assert_eq!(world.run_asked(Some(&wanted), Some(&acknowledge), None), End::Settled, "{ask:?}");
+        assert_eq!((phase(&world), all_slots(&world)), (Phase::Idle, 1), "{ask:?} {:?}", world.effects);
+    }
+}

@@ -23,6 +23,9 @@ pub(in crate::deliver) const SCRATCH_SUFFIX: &str = ".kastellan-tmp";
 /// A delivered file is for its owner alone.
 const OWNER_ONLY: Mode = Mode::from_raw_mode(0o600);
 
+/// More than any file of ours: a credential takes a few hundred bytes, and the certificates beside it may take many.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
 /// What a folder is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -163,6 +166,16 @@ impl Folder {
         let read = file.take(STAMP_BYTES_MAX as u64).read_to_end(&mut head);
         read.map_err(|error| self.unreadable(name, error))?;
         Ok(read_stamp(&head))
+    }
+
+    /// The first bytes of a file, as many as `size` says and a file of ours can have.
+    pub fn read(&self, name: &OsStr, size: u64) -> Result<Secret, DeliveryError> {
+        let size = size.min(FILE_BYTES_MAX);
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+        let read = self.open_file(name)?.take(size).read_to_end(&mut content);
+        let content = Secret::new(content);
+        read.map_err(|error| self.unreadable(name, error))?;
+        Ok(content)
     }
 
     /// Whether a file holds exactly these bytes.

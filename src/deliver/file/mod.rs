@@ -30,8 +30,8 @@ use self::written::{Identity, Written};
 use super::{Delivery, DeliveryError, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal};
 use crate::credential::DeliveryRecord;
 use crate::git::Git;
-use crate::names::{Generation, RotationId};
-use crate::render::{InputsDigest, ca_file_beside, can_carry, inputs_digest, render};
+use crate::names::{Generation, NamespacedName, RotationId};
+use crate::render::{Delivered, InputsDigest, ca_file_beside, can_carry, inputs_digest, read_back, render};
 use crate::secret::Secret;
 
 /// Folders that are open and locked together: enough to share the waiting for the disk, few enough for any limit of open
@@ -286,6 +286,18 @@ impl Delivery for FileDelivery {
             .into_iter()
             .map(|result| result.expect("every shipment is in one folder, or has no valid path"))
             .collect()
+    }
+
+    fn read_back(&self, user: &NamespacedName, target: &Target) -> Result<Delivered, DeliveryError> {
+        let target = file_target(target);
+        let folder = folder_of(&target.path)?;
+        let folder = Folder::open(folder, Purpose::Look).map_err(|problem| problem.error(folder))?;
+        // Whatever its generation, it is only read.
+        let place = Place { folder: &folder, path: target.path.clone(), user, newest: Generation(u64::MAX) };
+        let not_whole = || DeliveryError::NotWhole { path: target.path.clone(), format: target.format };
+        let seen = place.ours()?.ok_or_else(not_whole)?;
+        let content = place.read(seen.size)?;
+        read_back(target.format, &content).filter(|delivered| delivered.stamp.user == *user).ok_or_else(not_whole)
     }
 
     fn withdraw(&self, withdrawals: &[Withdrawal]) -> Results<()> {

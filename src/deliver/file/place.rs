@@ -46,6 +46,11 @@ impl Place<'_> {
         Ok(Some(seen))
     }
 
+    /// Its whole content, as far as its size tells.
+    pub fn read(&self, size: u64) -> Result<Secret, DeliveryError> {
+        self.folder.read(self.name(), size)
+    }
+
     /// Makes the file hold `content`, for `owner` alone, and tells what it looks like then. A file that holds it already
     /// is not written.
     pub fn put(&self, content: &Secret, owner: Ids) -> Result<Identity, DeliveryError> {
