@@ -110,7 +110,7 @@ fn observe(desired: &Desired) -> Observed {
     let acls = acls.collect();
     seen.slots = numbered()
         .map(|(index, (_, wanted))| {
-            let slot = SlotSeen { iterations: 4096, salt: Some(salt(index)) };
+            let slot = SlotSeen { iterations: 4096, salt: Some(salt(index)), everywhere: true };
             (wanted.wanted.username.clone(), Seen::Known([(Mechanism::ScramSha512, slot)].into()))
         })
         .collect();

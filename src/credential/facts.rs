@@ -47,6 +47,9 @@ pub struct SlotSeen {
     pub iterations: u32,
     /// Salt, as the first message of a login tells; `None` where no listener of ours offers the mechanism.
     pub salt: Option<Salt>,
+    /// Whether every broker shows it. A broker that started can have lost it for good, by a fault of Kafka's, until it is
+    /// written again: it is there, and has to be asserted all the same.
+    pub everywhere: bool,
 }
 
 /// The credentials that one cluster holds for one user name; empty when it has none.

@@ -55,9 +55,11 @@ fn slots_in_use(record: &Record) -> impl Iterator<Item = &Slot> {
     active.into_iter().chain(record.previous.as_deref().filter(|_| previous))
 }
 
-/// Whether the slot holds exactly the credential it should.
+/// Whether the slot holds exactly the credential it should, on every broker.
 pub(super) fn holds(slots: &Slots, slot: &Slot) -> bool {
     slots.get(&slot.mechanism).is_some_and(|seen| {
-        seen.iterations == slot.iterations && seen.salt.as_ref().is_none_or(|salt| *salt == slot.salt)
+        seen.everywhere
+            && seen.iterations == slot.iterations
+            && seen.salt.as_ref().is_none_or(|salt| *salt == slot.salt)
     })
 }

@@ -9,7 +9,8 @@ use super::connect::ClusterLink;
 use crate::credential::{Seen, SlotSeen, Slots};
 use crate::diagnostic::{Chain, Disposition};
 use crate::kafka::{KafkaError, LoginOutcome, LoginStep, LoginTarget, Peek, ScramListing};
-use crate::names::{Mechanism, UserName};
+use crate::names::{BrokerId, Mechanism, UserName};
+use crate::secret::Salt;
 
 /// How often brokers that disagree about a credential are asked again: propagation takes milliseconds, under load up to
 /// two seconds (kafka.md §3).
@@ -19,8 +20,9 @@ const AGREE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// The slots of users on one cluster, with their salts (R6).
 ///
-/// Every broker is asked which credentials it shows, and a salt is asked for only where all agree, because asking a
-/// broker for the salt of a credential it does not have counts as a failed authentication (kafka.md §4).
+/// Every broker is asked which credentials it shows, because asking a broker for the salt of a credential it does not have
+/// counts as a failed authentication (kafka.md §4). Brokers that differ are asked again; one that does not show a credential
+/// after that has lost it.
 pub(super) async fn look_at_slots(link: &ClusterLink, users: &[UserName]) -> BTreeMap<UserName, Seen<Slots>> {
     let mut slots = BTreeMap::new();
     let mut open: Vec<UserName> = users.to_vec();
@@ -39,66 +41,110 @@ pub(super) async fn look_at_slots(link: &ClusterLink, users: &[UserName]) -> BTr
                 break;
             }
         };
-        let (agreed, rest) = open
-            .into_iter()
-            .partition::<Vec<_>, _>(|user| listings.windows(2).all(|pair| pair[0].get(user) == pair[1].get(user)));
-        let shown = agreed.into_iter().map(|user| {
-            let credentials = listings.first().and_then(|listing| listing.get(&user)).cloned().unwrap_or_default();
-            (user, credentials)
-        });
-        slots.extend(peek_salts(link, shown.collect()).await);
-        open = rest;
+        let is_last = attempt + 1 == AGREE_ATTEMPTS;
+        let shown = open.iter().map(|user| Shown::to(user, &listings));
+        let (due, rest) = shown.partition::<Vec<_>, _>(|shown| is_last || shown.is_agreed());
+        slots.extend(peek_salts(link, due).await);
+        open = rest.into_iter().map(|shown| shown.user).collect();
     }
-    slots.extend(open.into_iter().map(|user| (user, Seen::unknown("brokers do not agree on its credentials yet"))));
     slots
 }
 
-async fn describe_everywhere(link: &ClusterLink, users: &[UserName]) -> Result<Vec<ScramListing>, KafkaError> {
+type Listings = Vec<(BrokerId, ScramListing)>;
+
+async fn describe_everywhere(link: &ClusterLink, users: &[UserName]) -> Result<Listings, KafkaError> {
     let brokers = link.admin.cluster().brokers.keys().copied().collect::<Vec<_>>();
-    let looks = brokers.iter().map(|&broker| link.admin.describe_scram(Some(broker), users));
+    let looks = brokers.iter().map(|&broker| async move {
+        let listing = link.admin.describe_scram(Some(broker), users).await?;
+        Ok((broker, listing))
+    });
     join_all(looks).await.into_iter().collect()
 }
 
-/// Asks for the salt of each credential that is shown, one broker each.
-async fn peek_salts(link: &ClusterLink, shown: Vec<(UserName, Vec<(Mechanism, u32)>)>) -> Vec<(UserName, Seen<Slots>)> {
-    let Some(logins) = &link.logins else {
-        // Without a clients' listener to ask, mechanism and iterations are all there is.
-        let without_salt = |(mechanism, iterations)| (mechanism, SlotSeen { iterations, salt: None });
-        return shown
-            .into_iter()
-            .map(|(user, slots)| (user, Seen::Known(slots.into_iter().map(without_salt).collect())))
-            .collect();
-    };
-    let targets = login_targets(logins);
-    let wanted = shown.iter().flat_map(|(user, slots)| slots.iter().map(move |(mechanism, _)| (user, *mechanism)));
-    let wanted = wanted.filter(|(_, mechanism)| link.mechanisms.contains(mechanism));
-    let requests = wanted
-        .enumerate()
-        .map(|(index, (user, mechanism))| (targets[index % targets.len()], user, mechanism))
-        .collect::<Vec<_>>();
-    // The answers come in the order of the questions, and so are taken in it.
-    let mut peeks = logins.peek_many(&requests).await.into_iter();
-    let mut assembled = Vec::with_capacity(shown.len());
-    for (user, slots) in &shown {
-        let mut seen = Seen::Known(Slots::new());
-        for &(mechanism, iterations) in slots {
-            let peek =
-                link.mechanisms.contains(&mechanism).then(|| peeks.next().expect("one answer for each question"));
-            let slot = match peek {
-                None => SlotSeen { iterations, salt: None },
-                Some(Peek::Credential { salt, iterations }) => SlotSeen { iterations, salt: Some(salt) },
-                Some(Peek::Failed(outcome)) => {
-                    seen = Seen::unknown(explain(&outcome).why);
-                    continue;
-                }
-            };
-            if let Seen::Known(slots) = &mut seen {
-                slots.insert(mechanism, slot);
+/// Which brokers show which credentials of a user.
+struct Shown {
+    user: UserName,
+    /// By mechanism: each broker that shows one, with its iterations.
+    credentials: BTreeMap<Mechanism, Vec<(BrokerId, u32)>>,
+    brokers: usize,
+}
+
+impl Shown {
+    fn to(user: &UserName, listings: &Listings) -> Self {
+        let mut credentials: BTreeMap<Mechanism, Vec<(BrokerId, u32)>> = BTreeMap::new();
+        for (broker, listing) in listings {
+            for &(mechanism, iterations) in listing.get(user).into_iter().flatten() {
+                credentials.entry(mechanism).or_default().push((*broker, iterations));
             }
         }
-        assembled.push((user.clone(), seen));
+        Self { user: user.clone(), credentials, brokers: listings.len() }
     }
-    assembled
+
+    fn is_agreed(&self) -> bool {
+        self.credentials.values().all(|shown| self.is_everywhere(shown) && has_one_form(shown))
+    }
+
+    fn is_everywhere(&self, shown: &[(BrokerId, u32)]) -> bool {
+        shown.len() == self.brokers
+    }
+}
+
+fn has_one_form(shown: &[(BrokerId, u32)]) -> bool {
+    shown.windows(2).all(|pair| pair[0].1 == pair[1].1)
+}
+
+/// Asks for the salt of each credential that is shown, one broker each: one that shows it.
+async fn peek_salts(link: &ClusterLink, shown: Vec<Shown>) -> Vec<(UserName, Seen<Slots>)> {
+    let Some(logins) = &link.logins else {
+        // Without a clients' listener to ask, mechanism and iterations are all there is.
+        return shown.into_iter().map(|shown| assemble(shown, |_, _| Ok(None))).collect();
+    };
+    let targets = login_targets(logins);
+    let mut requests = Vec::new();
+    for (index, shown) in shown.iter().enumerate() {
+        for (mechanism, brokers) in shown.credentials.iter().filter(|(one, _)| link.mechanisms.contains(one)) {
+            // Where all agree, the work is spread; else whoever shows it is asked.
+            let spread = targets[(index + requests.len()) % targets.len()];
+            let shows = targets
+                .iter()
+                .copied()
+                .find(|target| brokers.iter().any(|(id, _)| *target == LoginTarget::Broker(*id)));
+            if let Some(target) = if shown.is_everywhere(brokers) { Some(spread) } else { shows } {
+                requests.push((target, &shown.user, *mechanism));
+            }
+        }
+    }
+    let peeks = logins.peek_many(&requests).await;
+    let asked = requests.iter().map(|(_, user, mechanism)| ((*user).clone(), *mechanism));
+    let mut peeks = asked.zip(peeks).collect::<BTreeMap<_, _>>();
+    let peek = |user: &UserName, mechanism: Mechanism| match peeks.remove(&(user.clone(), mechanism)) {
+        None => Ok(None),
+        Some(Peek::Credential { salt, iterations }) => Ok(Some((salt, iterations))),
+        Some(Peek::Failed(outcome)) => Err(explain(&outcome).why),
+    };
+    let mut peek = peek;
+    shown.into_iter().map(|shown| assemble(shown, &mut peek)).collect()
+}
+
+/// The slots of a user, from what brokers show and what `peek` told of each salt.
+fn assemble(
+    shown: Shown,
+    mut peek: impl FnMut(&UserName, Mechanism) -> Result<Option<(Salt, u32)>, String>,
+) -> (UserName, Seen<Slots>) {
+    let mut slots = Slots::new();
+    for (&mechanism, brokers) in &shown.credentials {
+        if !has_one_form(brokers) {
+            return (shown.user, Seen::unknown("brokers do not agree on its credentials yet"));
+        }
+        let everywhere = shown.is_everywhere(brokers);
+        let slot = match peek(&shown.user, mechanism) {
+            Ok(None) => SlotSeen { iterations: brokers[0].1, salt: None, everywhere },
+            Ok(Some((salt, iterations))) => SlotSeen { iterations, salt: Some(salt), everywhere },
+            Err(why) => return (shown.user, Seen::unknown(why)),
+        };
+        slots.insert(mechanism, slot);
+    }
+    (shown.user, Seen::Known(slots))
 }
 
 /// The brokers of the clients' listener, as far as they are known.

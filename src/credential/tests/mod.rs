@@ -318,7 +318,7 @@ impl World {
                 assert!(self.material.contains_key(&slot.generation), "I1");
                 assert!(record.slots().any(|named| *named == slot), "I1");
                 assert!(record.permits.iter().any(|held| held.id == permit && held.is_about(&slot.place())), "R1");
-                let seen = SlotSeen { iterations: slot.iterations, salt: Some(slot.salt.clone()) };
+                let seen = SlotSeen { iterations: slot.iterations, salt: Some(slot.salt.clone()), everywhere: true };
                 self.kafka.entry(slot.username.clone()).or_default().insert(slot.mechanism, seen);
                 progress.advance(Outcome::Upserted(Account::new(&cluster(), &slot.username), slot.generation));
             }
@@ -547,7 +547,7 @@ fn a_credential_that_appears_between_plan_and_apply_stops_everything_before_kafk
     let mut world = World::new();
     // The plan saw nothing; the crash leaves PREPARED, and then a stranger arrives in the other slot.
     assert_eq!(world.run(Some(&wanted()), Some(Crash { at: 1, after: true })), End::Crashed);
-    let stranger = SlotSeen { iterations: 4096, salt: Some(Salt::observed([99; 16])) };
+    let stranger = SlotSeen { iterations: 4096, salt: Some(Salt::observed([99; 16])), everywhere: true };
     world.slots_mut().insert(SHA_256, stranger.clone());
     assert_eq!(world.run(Some(&wanted()), None), End::Blocked);
     assert_eq!(*world.slots(), Slots::from([(SHA_256, stranger)]));
@@ -557,7 +557,7 @@ fn a_credential_that_appears_between_plan_and_apply_stops_everything_before_kafk
 #[test]
 fn a_name_that_exists_is_not_touched_without_adopt_and_ours_goes_into_the_free_slot_with_it() {
     let mut world = World::new();
-    let stranger = SlotSeen { iterations: 8192, salt: Some(Salt::observed([99; 16])) };
+    let stranger = SlotSeen { iterations: 8192, salt: Some(Salt::observed([99; 16])), everywhere: true };
     world.slots_mut().insert(SHA_512, stranger.clone());
     assert_eq!(world.run(Some(&wanted()), None), End::Blocked);
     let adopting = Wanted { adopt: true, ..wanted() };
@@ -571,7 +571,9 @@ fn a_name_that_exists_is_not_touched_without_adopt_and_ours_goes_into_the_free_s
 fn with_both_slots_taken_adopting_replaces_the_later_mechanism() {
     let mut world = World::new();
     for (mechanism, salt) in [(SHA_512, 98), (SHA_256, 99)] {
-        world.slots_mut().insert(mechanism, SlotSeen { iterations: 4096, salt: Some(Salt::observed([salt; 16])) });
+        world
+            .slots_mut()
+            .insert(mechanism, SlotSeen { iterations: 4096, salt: Some(Salt::observed([salt; 16])), everywhere: true });
     }
     assert_eq!(world.run(Some(&Wanted { adopt: true, ..wanted() }), None), End::Settled);
     let record = world.record.unwrap();
@@ -581,7 +583,7 @@ fn with_both_slots_taken_adopting_replaces_the_later_mechanism() {
 
 #[test]
 fn drift_is_healed_with_the_same_generation_and_no_second_password() {
-    for drift in [None, Some(SlotSeen { iterations: 4096, salt: Some(Salt::observed([99; 16])) })] {
+    for drift in [None, Some(SlotSeen { iterations: 4096, salt: Some(Salt::observed([99; 16])), everywhere: true })] {
         let mut world = provisioned();
         world.drifted = true;
         match drift {
@@ -631,4 +633,15 @@ fn what_cannot_be_seen_is_never_taken_for_absent() {
     let decision = decide(world.record.as_ref(), Some(&wanted()), &facts, None, world.now().wall);
     assert!(decision.transitions.is_empty(), "{decision:?}");
     assert_eq!(decision.waiting.len(), 1);
+}
+
+#[test]
+fn what_one_broker_has_lost_is_written_again() {
+    let mut world = provisioned();
+    world.drifted = true;
+    let lost = SlotSeen { everywhere: false, ..world.slots()[&SHA_512].clone() };
+    world.slots_mut().insert(SHA_512, lost);
+    assert_eq!(world.run(Some(&wanted()), None), End::Settled);
+    assert_eq!(world.effects, ["record-idle", "look", "upsert", "login"]);
+    assert!(world.slots()[&SHA_512].everywhere);
 }

@@ -227,7 +227,7 @@ fn changes_that_only_a_rotation_carries_out_begin_one() {
 fn an_adopted_credential_is_retired_as_the_first_old_one() {
     let wanted = Wanted { adopt: true, ..rotating(Strategy::MechanismFlip, Some(HOUR), Confirm::None) };
     let mut world = World::new();
-    let stranger = SlotSeen { iterations: 8192, salt: Some(Salt::observed([99; 16])) };
+    let stranger = SlotSeen { iterations: 8192, salt: Some(Salt::observed([99; 16])), everywhere: true };
     world.slots_mut().insert(SHA_512, stranger);
     assert_eq!(world.run(Some(&wanted), None), End::Settled);
     assert_eq!((phase(&world), world.slots().len()), (Phase::Published, 2));
