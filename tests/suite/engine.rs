@@ -95,6 +95,22 @@ fn a_broker_that_lags_is_waited_for_and_never_sees_a_failed_login() {
 }
 
 #[test]
+fn what_one_broker_has_lost_is_written_again_without_a_failed_login() {
+    run(async {
+        let world = World::start().await;
+        world.apply(&users(2), &Options::default()).await;
+        let (broker, mechanism) = (kastellan::names::BrokerId(2), Mechanism::ScramSha512);
+        world.cluster.forget(broker, &name("user-1"), mechanism);
+        let executed = world.apply(&users(2), &Options::default()).await;
+        assert_eq!(executed.users.values().collect::<Vec<_>>(), [&Finished::Done], "{:?}", executed.users);
+        let stored = world.cluster.state().credentials[&(name("user-1"), mechanism)].clone();
+        assert!(world.cluster.logs_in(broker, &name("user-1"), mechanism, &stored));
+        assert_eq!(world.cluster.failed_authentications(), 0);
+        assert!(world.plan(&users(2), &Options::default()).await.plan.is_empty());
+    });
+}
+
+#[test]
 fn a_credential_that_appears_between_plan_and_apply_blocks_its_user_alone() {
     run(async {
         let world = World::start().await;

@@ -213,6 +213,15 @@ impl InProcessCluster {
         image.login(user, mechanism) == Some(with)
     }
 
+    /// Makes one broker lose a credential that the others keep.
+    pub fn forget(&self, broker: BrokerId, user: &UserName, mechanism: Mechanism) {
+        let mut world = self.shared.world();
+        let world = &mut *world;
+        let image = world.images.get_mut(&broker).expect("a broker of the cluster");
+        image.advance(&mut world.log);
+        image.forget(user, mechanism);
+    }
+
     /// Looks at what has been committed, without a copy.
     pub fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
         at(self.shared.world().log.state())

@@ -235,6 +235,13 @@ impl Image {
         }
     }
 
+    /// Loses a credential, as a broker can that starts (`tests/servers/kafka_forgets.rs`); the log still has it.
+    pub(super) fn forget(&mut self, user: &UserName, mechanism: Mechanism) {
+        let slot = (user.clone(), mechanism);
+        self.state.credentials.remove(&slot);
+        self.logins.remove(&slot);
+    }
+
     fn publish(&mut self, change: &Change) {
         if let Change::Credential(user, mechanism, credential) = change {
             let slot = (user.clone(), *mechanism);
