@@ -21,7 +21,9 @@ mod users;
 mod validate;
 mod verify;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use arguments::{Cli, Command};
 
@@ -30,7 +32,7 @@ use crate::diagnostic::ExitStatus;
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitStatus {
     forbid_core_dumps();
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -47,6 +49,22 @@ pub fn main() -> ExitStatus {
             ExitStatus::Failed
         }
     }
+}
+
+/// Parses the arguments of this process. A saved plan holds its documents and its scope; others named beside it would be
+/// ignored. The grammar of clap cannot say so: it takes what the environment says for an argument.
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    if let Some(apply) = matches.subcommand_matches("apply").filter(|apply| apply.contains_id("plan_file")) {
+        let is_stated = |id: &&(&str, &str)| apply.value_source(id.0) == Some(ValueSource::CommandLine);
+        if let Some((_, flag)) = [("files", "--file <PATH>"), ("scope", "--scope <SCOPE>")].iter().find(is_stated) {
+            let message = format!("the argument '[PLANFILE]' cannot be used with '{flag}': it holds its own");
+            return Err(command.error(ErrorKind::ArgumentConflict, message));
+        }
+    }
+    Ok(cli)
 }
 
 async fn run(cli: Cli) -> ExitStatus {
