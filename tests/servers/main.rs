@@ -14,6 +14,7 @@ mod stack;
 mod access;
 mod age_program;
 mod bad_days;
+mod by_hand;
 mod canary;
 mod changes;
 mod clusters;
