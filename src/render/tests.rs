@@ -327,4 +327,16 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn whatever_stands_in_a_file_is_read_back_without_a_panic(text in "(sasl[.](mechanism|jaas[.]config|username|password)=|[a-z\\\\\"u0-9é😀=; ]|\\n){0,60}", bytes in any::<Vec<u8>>()) {
+        let stamp = rendered(FileFormat::Librdkafka, &credential("x", "y"), None).unwrap();
+        let head = stamp.main.expose_text().unwrap().lines().take_while(|line| line.starts_with('#'));
+        let head = head.map(|line| format!("{line}\n")).collect::<String>();
+        for format in FileFormat::ALL {
+            let _ = read_back(format, &Secret::from_text(format!("{head}{text}")));
+            let _ = read_back(format, &Secret::new([head.as_bytes(), &bytes].concat()));
+            let _ = read_back(format, &Secret::from_text(format!("{head}sasl.mechanism=SCRAM-SHA-512\nsasl.jaas.config={text}")));
+        }
+    }
 }

@@ -56,7 +56,31 @@ fn a_rotation_is_looked_at_asked_about_saved_and_acknowledged() {
     operator.assert_in_step();
 }
 
-/// Copies the content of every file below a folder, into files that are there.
+/// A copy of a store, to be put back later.
+pub struct Backup {
+    store: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Backup {
+    pub fn take(operator: &Operator<'_>) -> Self {
+        let backup = Self { store: operator.store(), folder: tempfile::tempdir().unwrap() };
+        copy_content(&backup.store, backup.folder.path());
+        backup
+    }
+
+    /// Every file is as it was, in the folders that are there; what was made since is gone.
+    pub fn put_back(&self) {
+        for made_since in files_below(&self.store) {
+            if !self.folder.path().join(made_since.strip_prefix(&self.store).unwrap()).exists() {
+                fs::remove_file(made_since).unwrap();
+            }
+        }
+        copy_content(self.folder.path(), &self.store);
+    }
+}
+
+/// Copies every file below a folder.
 fn copy_content(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -69,7 +93,6 @@ fn copy_content(from: &Path, to: &Path) {
     }
 }
 
-/// Files below a folder, relative to it.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -88,17 +111,11 @@ fn a_restored_store_is_frozen_and_recovers_with_what_is_delivered() {
     let (name, file) = (unique_name("restored"), operator.out("client.properties"));
     operator.declare(&name, &specification(&file));
     operator.apply(&[]).exits(0);
-    let backup = operator.work().join("backup");
-    copy_content(&operator.store(), &backup);
+    let backup = Backup::take(&operator);
     operator.run(&["rotate", &name, "--auto-approve"]).exits(0);
     let delivered = fs::read(&file).unwrap();
 
-    for made_since in files_below(&operator.store()) {
-        if !backup.join(made_since.strip_prefix(operator.store()).unwrap()).exists() {
-            fs::remove_file(made_since).unwrap();
-        }
-    }
-    copy_content(&backup, &operator.store());
+    backup.put_back();
     let record = operator.record(&name);
     let frozen = operator.apply(&[]).exits(4);
     assert!(frozen.reports_of(&name)[0].1.contains("a delivery carries generation 2"), "{frozen}");

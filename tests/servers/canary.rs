@@ -13,6 +13,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use kastellan::names::Mechanism;
 use kastellan::secret::{Iterations, Salt, ScramKeys, Secret, derive_keys};
 
+use crate::by_hand::Backup;
 use crate::operator::{Operator, Transport, delivered_password};
 use crate::stack::kafka::principal;
 use crate::stack::{Cluster, Credentials, KafkaVersion, quiet, unique_name};
@@ -206,6 +207,34 @@ fn run_everything(run: &mut Run<'_>, cluster: &Cluster, names: &[String; 2], giv
     run.command(&["verify"], "", 0);
 }
 
+/// A rotation, what leads out of a store that is restored from before it, and a revocation. Each credential that comes by is
+/// looked for.
+fn rotate_everything(run: &mut Run<'_>, name: &str, file: &Path, canaries: &mut Canaries) {
+    let mut note = |run: &Run<'_>, what: &str| {
+        let password = delivered_password(file);
+        canaries.add(&format!("password {what}"), password.as_bytes());
+        let keys = keys_of(&run.operator, name, &password);
+        canaries.add(&format!("salted password {what}"), keys.salted_password.expose());
+        canaries.add(&format!("client key {what}"), keys.client_key.expose());
+        canaries.add(&format!("server key {what}"), keys.server_key.expose());
+    };
+    note(run, "before rotation");
+    let backup = Backup::take(&run.operator);
+    run.command(&["rotate", name, "--auto-approve"], "", 0);
+    note(run, "of a rotation");
+    backup.put_back();
+    run.command(&["rotate", name, "--auto-approve"], "", 4);
+    run.command(&["recover", name, "--from-deliveries", "--dry-run", "-o", "json"], "", 0);
+    run.command(&["recover", name, "--from-deliveries", "--auto-approve"], "", 0);
+    run.command(&["abort", name], "", 4);
+    run.command(&["ack", name, "-o", "json"], "", 0);
+    // Nothing ends a connection here, so it waits for somebody who restarts the brokers.
+    run.command(&["rotate", name, "--revoke-now", "--auto-approve"], "", 4);
+    note(run, "after a revocation");
+    run.command(&["status", "-o", "json"], "", 0);
+    run.command(&["ack", name], "", 0);
+}
+
 /// The keys of the credential that Kafka was sent, as the record's slot and the password tell.
 fn keys_of(operator: &Operator<'_>, name: &str, password: &str) -> ScramKeys {
     let slot = &operator.record(name)["active"];
@@ -251,6 +280,7 @@ fn no_secret_is_anywhere_but_where_it_belongs() {
             &format!(
                 "{{clusters: [kafka], authentication: {{{authentication}}}, authorization: {{acls: [\
                  {{resource: {{type: topic, name: {name}}}, operations: [Read]}}]}}, \
+                 rotation: {{strategy: mechanism-flip}}, \
                  deliver: [{{file: {{path: {}}}}}]}}",
                 files[index].display()
             ),
@@ -258,8 +288,9 @@ fn no_secret_is_anywhere_but_where_it_belongs() {
     }
     let mut run = Run { operator, said: Vec::new() };
     run_everything(&mut run, cluster, &names, &given);
-
     let mut canaries = Canaries::default();
+    rotate_everything(&mut run, &names[0], &files[0], &mut canaries);
+
     canaries.add("admin password", cluster.kastellan.password.expose());
     canaries.add("given password", given.as_bytes());
     let generated = delivered_password(&files[0]);

@@ -12,6 +12,7 @@ mod renderings;
 mod rotations;
 mod schemas;
 mod simulation;
+mod standing;
 mod store;
 mod wire;
 

@@ -12,6 +12,7 @@
 //!
 //!        PREPARED ── record-aborting ── [permit ─ fence ─ look ─ empty] ─ destroy ── record-idle
 //!        anything ── record-revoking ── withdraw ─ [… empty] ─ a fresh one as above ─ grant ── record-idle
+//!        restored ── record-idle, and a rotation above what was seen;  or  import ─ login ─ document ── record-published
 //!        anything ── record-deleting ── withdraw ─ recall ─ bury ─ [… empty] ── record-deleted
 //! ```
 //!
