@@ -132,8 +132,10 @@ fn decide_wanted(
         }
         (_, None) => {
             rotation::leave(record, wanted, decision);
-            // Where access is cut, or clients may be locked out, that comes first.
-            let is_urgent = record.phase == Phase::Revoking || record.overwrites();
+            // Where access is cut, clients may be locked out, or the record calls active what was retired long ago, the
+            // way out of that comes first.
+            let is_urgent =
+                record.phase == Phase::Revoking || record.overwrites() || rotation::is_recovering(record, facts);
             if is_urgent {
                 rotation::decide(record, wanted, facts, now, decision);
             }

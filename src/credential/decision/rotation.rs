@@ -52,14 +52,17 @@ pub(super) fn resume(record: &Record, wanted: &Wanted, facts: &Facts, decision: 
     list_unwritable(facts, decision);
 }
 
+/// Whether the documents still ask for the place of a credential.
+fn is_asked_for(wanted: &Wanted, slot: &crate::credential::Slot) -> bool {
+    let WantedAuthentication::Scram { mechanisms, .. } = &wanted.authentication else { return false };
+    wanted.names().contains(&slot.username) && mechanisms.contains(&slot.mechanism)
+}
+
 /// Whether the pending credential goes to a place that the documents do not ask for any more: they changed in the middle of a
 /// rotation. Its name may never have been given access.
 fn is_outdated(record: &Record, wanted: &Wanted) -> bool {
-    let Some(pending) = record.pending.as_deref().filter(|_| !record.is_first() && !record.overwrites()) else {
-        return false;
-    };
-    let WantedAuthentication::Scram { mechanisms, .. } = &wanted.authentication else { return false };
-    !wanted.names().contains(&pending.username) || !mechanisms.contains(&pending.mechanism)
+    let pending = record.pending.as_deref().filter(|_| !record.is_first() && !record.overwrites());
+    pending.is_some_and(|pending| !is_asked_for(wanted, pending))
 }
 
 /// Takes what is old away when its time is over, and says what it waits for until then.
@@ -91,10 +94,14 @@ fn reasons(record: &Record, wanted: &Wanted, facts: &Facts, now: Timestamp) -> V
     let changes = changes(record, wanted, facts).into_iter().map(Reason::Change);
     let every = wanted.rotation.as_ref().and_then(|rotation| rotation.every);
     let due = due_at(record, wanted).filter(|&at| at <= now).and(every).map(Reason::Due);
-    // A recovery that was interrupted after it noted what was seen.
-    let is_ahead = |seen: &crate::names::Generation| *seen > record.generation && *seen <= record.allotted;
-    let recovery = facts.newest_delivered().filter(is_ahead).map(|_| Reason::Recovery);
+    let recovery = is_recovering(record, facts).then_some(Reason::Recovery);
     changes.chain(due).chain(recovery).collect()
+}
+
+/// Whether a recovery was interrupted after it noted what was seen, and before it began to rotate past that.
+pub(super) fn is_recovering(record: &Record, facts: &Facts) -> bool {
+    let is_ahead = |seen: &crate::names::Generation| *seen > record.generation && *seen <= record.allotted;
+    record.phase == Phase::Idle && facts.newest_delivered().is_some_and(|seen| is_ahead(&seen))
 }
 
 /// Begins a rotation for these reasons, where everything it needs can be seen; nothing without a reason.
@@ -118,8 +125,12 @@ fn prepare(
         Reason::Change(change) => Some(change),
         Reason::Asked | Reason::Due(_) | Reason::Recovery => None,
     });
-    let taken = record.adopted.iter().map(|slot| slot.place()).collect();
+    let taken = record.adopted.iter().map(|slot| slot.place()).collect::<std::collections::BTreeSet<_>>();
     let place = match next_place(wanted, active, &taken, change) {
+        // What was delivered stands in the other place, and is newer than what a restored record calls active.
+        Ok(place) if is_asked_for(wanted, active) && taken.contains(&place) && reasons.contains(&Reason::Recovery) => {
+            active.place()
+        }
         Ok(place) => place,
         Err(blocked) => {
             decision.block(blocked);

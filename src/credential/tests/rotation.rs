@@ -26,6 +26,11 @@ fn phase(world: &World) -> Phase {
     world.record.as_ref().unwrap().phase
 }
 
+fn holds_generation(world: &World, generation: u64) -> bool {
+    let salt = slot_of(Generation(generation), SHA_512).salt;
+    world.kafka.values().any(|slots| slots.values().any(|slot| slot.salt.as_ref() == Some(&salt)))
+}
+
 fn all_slots(world: &World) -> usize {
     world.kafka.values().map(Slots::len).sum()
 }
@@ -359,8 +364,17 @@ fn a_store_restored_from_before_a_rotation_is_frozen_until_it_is_recovered() {
     for at in 0..20 {
         let mut world = world.clone();
         let crash = Some(Crash { at, after: true });
+        let newest = world.slots()[&SHA_256].clone();
         let _ = world.run_asked(Some(&wanted), Some(&Ask::Recover), crash);
+        let is_kept = world.delivered != Some(Generation(2)) || world.slots().get(&SHA_256) == Some(&newest);
+        assert!(is_kept, "at {at}: what applications have was overwritten before they have anything else");
+        assert!(!holds_generation(&world, 1), "at {at}: what was retired is back");
         let ask = (world.record.as_ref().unwrap().allotted == Generation(1)).then_some(Ask::Recover);
+        for at in 0..5 {
+            let mut again = world.clone();
+            let _ = again.run_asked(Some(&wanted), ask.as_ref(), Some(Crash { at, after: true }));
+            assert!(!holds_generation(&again, 1), "at {at}: what was retired is back");
+        }
         assert_eq!(world.run_asked(Some(&wanted), ask.as_ref(), None), End::Settled, "at {at}");
         assert_eq!(world.run(Some(&wanted), None), End::Settled, "at {at}");
         assert_eq!(world.delivered, Some(Generation(3)), "at {at}: above everything that was seen");
