@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use serde_json::json;
 
 use super::story::{Deed, Story};
-use super::{Published, Subject, Witness, witness};
+use super::{Published, Subject, Witness, copy, restore, witness};
 use crate::operator::{Operator, Outcome};
 use crate::stack::KafkaVersion;
 
@@ -17,7 +17,7 @@ const LANES: usize = 3;
 
 /// Runs a command that dies at `point`.
 #[track_caller]
-fn die(operator: &Operator<'_>, command: &[&str], point: &str) {
+pub fn die(operator: &Operator<'_>, command: &[&str], point: &str) {
     let output = operator.command(command).env("KASTELLAN_CRASH_AT", point).output().unwrap();
     let signal = output.status.signal();
     assert_eq!(signal, Some(9), "it never came to {point}: {}", Outcome::new(command, output));
@@ -44,6 +44,13 @@ fn subjects<'o>(
         Deed::Acknowledge => drop(operator.run(&all(&[])).exits(0)),
         // What is in one wave dies in one wave.
         Deed::Abort => die(operator, &all(&[]), "after:upsert"),
+        Deed::Recover => {
+            let snapshot = operator.work().join("snapshot");
+            copy(&operator.store(), &snapshot);
+            operator.run(&all(&[])).exits(0);
+            subjects.iter_mut().for_each(|subject| subject.note("rotated"));
+            restore(&snapshot, &operator.store());
+        }
         Deed::GiveBack => drop(operator.run(&all(&["--revoke-now", "--max-deletes=1000"])).exits(4)),
     }
     subjects.iter_mut().for_each(|subject| subject.advance("prepared"));
@@ -58,6 +65,10 @@ fn assert_nobody_is_locked_out(story: &Story, subject: &Subject<'_>, point: &str
     let newest = subject.newest();
     let when = format!("{}: {point}, in {}", story.name, record["phase"]);
     let is_published = |published: &Published| record["generation"] == json!(published.generation);
+    if story.deed == Deed::Recover {
+        // What applications have, whatever the restored store says.
+        return subject.witness.assert_works(&subject.delivered(), &when);
+    }
     let is_over = record["phase"] == "IDLE" && is_published(newest);
     if is_over || story.is_without_downtime() {
         subject.witness.assert_works(newest, &when);
@@ -79,7 +90,8 @@ fn cut_off(witness: &'static Witness, story: &Story, points: &[String]) {
         subject.note(point);
         assert_nobody_is_locked_out(story, subject, point);
     }
-    let made: Vec<_> = subjects.iter().map(|subject| subject.material().remove("2.age")).collect();
+    let number = format!("{}.age", story.generation());
+    let made: Vec<_> = subjects.iter().map(|subject| subject.material().remove(&number)).collect();
     // What was asked for by hand and not written down yet has to be asked for again.
     let is_forgotten = |point: &String| *point == format!("before:{}", story.effects[0]);
     for (subject, _) in subjects.iter().zip(points).filter(|(_, point)| is_forgotten(point)) {
@@ -89,7 +101,7 @@ fn cut_off(witness: &'static Witness, story: &Story, points: &[String]) {
     operator.apply(&["--max-deletes=1000"]).exits(story.ends_with());
     for ((subject, point), made) in subjects.iter_mut().zip(points).zip(made) {
         let when = format!("{}: {point}", story.name);
-        let is_kept = story.is_credential_kept() || made.is_none() || subject.material().remove("2.age") == made;
+        let is_kept = made.is_none() || subject.material().remove(&number) == made;
         assert!(is_kept, "{when}: a second password was made");
         story.assert_settled(subject, &when);
     }
@@ -104,7 +116,7 @@ fn without_interruption(witness: &'static Witness, story: &Story) {
     let operator = witness.operator();
     let mut subject = subjects(witness, &operator, story, 1).remove(0);
     witness.cluster.create_topic(&subject.name).unwrap();
-    let mut connection = witness.connect(&subject.ledger[subject.ledger.len() - 1], &subject.name);
+    let mut connection = witness.connect(subject.newest(), &subject.name);
     let mut command = story.begin(&subject);
     command.push("--output=json".to_owned());
     let applied = operator.run(&command.iter().map(String::as_str).collect::<Vec<_>>()).exits(story.ends_with());
@@ -175,6 +187,9 @@ on_both_versions!(REVOKE:
 on_both_versions!(GIVE_BACK:
     access_whose_return_dies_anywhere_comes_back_by_the_next_apply_on_4_3_1,
     access_whose_return_dies_anywhere_comes_back_by_the_next_apply_on_3_9_2);
+on_both_versions!(RECOVER:
+    a_recovery_that_dies_anywhere_locks_nobody_out_and_is_finished_on_4_3_1,
+    a_recovery_that_dies_anywhere_locks_nobody_out_and_is_finished_on_3_9_2);
 on_both_versions!(MOVE:
     a_revocation_to_another_name_that_dies_anywhere_is_finished_on_4_3_1,
     a_revocation_to_another_name_that_dies_anywhere_is_finished_on_3_9_2);

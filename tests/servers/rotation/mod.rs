@@ -1,12 +1,17 @@
 //! Rotation on real brokers, seen from outside: what is published is read from files and the store, and every credential that
 //! ever was logs in, or does not, by a client that Kastellan did not write.
 
+mod bad_days;
+mod changes;
+mod clusters;
 mod crashes;
+mod revocation;
 mod story;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -21,6 +26,17 @@ use crate::stack::{Cluster, ClusterBuilder, KafkaVersion, unique_name, wait_unti
 
 /// A broker writes its log a moment after its answer.
 const LOG_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Copies a folder.
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
+
+/// Brings an older copy of a store back, in the folder that the store is bound to.
+fn restore(snapshot: &Path, store: &Path) {
+    let script = "rm -rf \"$2\"/* \"$2\"/.??* && cp -a \"$1\"/. \"$2\"";
+    assert!(Command::new("sh").args(["-c", script, "sh"]).arg(snapshot).arg(store).status().unwrap().success());
+}
 
 /// A cluster of these tests alone, which know how many logins were refused on purpose.
 struct Witness {
@@ -75,6 +91,20 @@ impl Witness {
         match self.cluster.log_in(leader, *mechanism, username, password).unwrap() {
             Login::Accepted(session) => session,
             Login::Refused => panic!("{credential} is refused"),
+        }
+    }
+
+    /// The same on the first broker, where it may be refused, or nobody be there.
+    fn try_to_connect(&self, credential: &Published) -> Option<Session> {
+        let Published { username, mechanism, password, .. } = credential;
+        let _trying = self.quiet.read().unwrap_or_else(PoisonError::into_inner);
+        match self.cluster.log_in(1, *mechanism, username, password) {
+            Ok(Login::Accepted(session)) => Some(session),
+            Ok(Login::Refused) => {
+                self.refused.fetch_add(1, Ordering::SeqCst);
+                None
+            }
+            Err(_) => None,
         }
     }
 
@@ -137,6 +167,16 @@ impl Published {
         }
     }
 
+    fn copy(&self) -> Self {
+        let Self { generation, username, mechanism, password } = self;
+        Self {
+            generation: *generation,
+            username: username.clone(),
+            mechanism: *mechanism,
+            password: password.duplicate(),
+        }
+    }
+
     fn is_same(&self, other: &Self) -> bool {
         self.username == other.username && self.mechanism == other.mechanism && self.password.ct_eq(&other.password)
     }
@@ -158,7 +198,7 @@ struct Subject<'o> {
 }
 
 impl<'o> Subject<'o> {
-    /// Declares a user with something of everything; `more` goes into its document.
+    /// Declares a user of cluster `kafka` with something of everything; `more` goes into its document.
     fn declare(witness: &'static Witness, operator: &'o Operator<'static>, prefix: &str, more: &str) -> Self {
         let name = unique_name(prefix);
         let file = operator.out(&format!("{name}.properties"));
@@ -167,12 +207,17 @@ impl<'o> Subject<'o> {
         subject
     }
 
+    /// Writes its document again.
     fn put(&self, more: &str) {
+        self.put_on("kafka", more);
+    }
+
+    fn put_on(&self, clusters: &str, more: &str) {
         let Self { operator, name, file, .. } = self;
         let spec = format!(
-            "{{clusters: [kafka], {more}, authorization: {{acls: [\
+            "{{clusters: [{clusters}], {more}, authorization: {{acls: [\
              {{resource: {{type: topic, name: {name}}}, operations: [Read, Write]}}]}}, quotas: {{producerByteRate: 1024}}, \
-             deliver: [{{file: {{path: {}}}}}]}}",
+             deliver: [{{file: {{path: {}, cluster: kafka}}}}]}}",
             file.display()
         );
         operator.declare(name, &spec);
@@ -194,7 +239,7 @@ impl<'o> Subject<'o> {
     #[track_caller]
     fn note(&mut self, when: &str) {
         let document = Published::of_document(&self.operator.credential(&self.name));
-        let delivered = Published::of_properties(&fs::read_to_string(&self.file).unwrap());
+        let delivered = self.delivered();
         let is_known = self.ledger.iter().any(|known| known.is_same(&delivered));
         assert!(is_known || delivered.is_same(&document), "{when}: a file carries what the document never did");
         match self.ledger.iter().find(|known| known.generation == document.generation) {
@@ -212,6 +257,11 @@ impl<'o> Subject<'o> {
             permit["until"] = json!("2001-01-01T00:00:00Z");
         }
         fs::write(path, serde_json::to_vec(&file).unwrap()).unwrap();
+    }
+
+    /// What applications find in their file.
+    fn delivered(&self) -> Published {
+        Published::of_properties(&fs::read_to_string(&self.file).unwrap())
     }
 
     fn newest(&self) -> &Published {
@@ -249,8 +299,7 @@ impl<'o> Subject<'o> {
     /// The newest published credential is delivered and logs in, no other does, and no slot holds anything else.
     #[track_caller]
     fn assert_only_newest_works(&self, when: &str) {
-        let delivered = Published::of_properties(&fs::read_to_string(&self.file).unwrap());
-        assert!(delivered.is_same(self.newest()), "{when}: the delivery is behind");
+        assert!(self.delivered().is_same(self.newest()), "{when}: the delivery is behind");
         let mut names: BTreeSet<&str> = self.ledger.iter().map(|known| known.username.as_str()).collect();
         names.insert(&self.name);
         for name in names {

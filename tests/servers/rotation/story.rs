@@ -19,6 +19,8 @@ pub enum Deed {
     GiveBack,
     /// Its credential was stolen, and its document gives it another name.
     Move,
+    /// Its store was restored from before its last rotation.
+    Recover,
 }
 
 /// A deed that is cut off at every point.
@@ -161,6 +163,28 @@ impl Story {
         ..Self::REVOKE
     };
 
+    pub const RECOVER: Self = Self {
+        name: "restored",
+        deed: Deed::Recover,
+        effects: &[
+            "record-idle",
+            "material",
+            "record-prepared",
+            "look",
+            "upsert",
+            "login",
+            "document",
+            "deliver",
+            "record-published",
+            "record-retiring",
+            "look:2",
+            "empty",
+            "destroy",
+            "record-idle:2",
+        ],
+        ..Self::FLIP
+    };
+
     /// Its part of the document, before the deed.
     pub fn spec(&self) -> String {
         self.spec_with(4096)
@@ -181,6 +205,7 @@ impl Story {
             Deed::Acknowledge | Deed::GiveBack => vec!["ack", name],
             Deed::Abort => vec!["abort", name],
             Deed::Revoke => vec!["rotate", name, "--revoke-now", "--auto-approve"],
+            Deed::Recover => vec!["recover", name, "--auto-approve"],
             Deed::Move => {
                 subject.put(&format!("username: {name}.new, {}", self.spec()));
                 vec!["rotate", name, "--revoke-now", "--new-principal", "--auto-approve"]
@@ -201,19 +226,25 @@ impl Story {
         match self.deed {
             Deed::Change => self.name != Self::IN_PLACE.name,
             Deed::Acknowledge | Deed::Abort => true,
-            Deed::Revoke | Deed::GiveBack | Deed::Move => false,
+            Deed::Revoke | Deed::GiveBack | Deed::Move | Deed::Recover => false,
         }
     }
 
-    /// Whether the published credential stays.
-    pub fn is_credential_kept(&self) -> bool {
-        self.deed == Deed::Abort
+    /// The generation that is published in the end.
+    pub fn generation(&self) -> u64 {
+        match self.deed {
+            Deed::Change | Deed::Acknowledge | Deed::Revoke | Deed::GiveBack | Deed::Move => 2,
+            Deed::Abort => 1,
+            Deed::Recover => 3,
+        }
     }
 
     #[track_caller]
     pub fn assert_settled(&self, subject: &mut Subject<'_>, when: &str) {
         match self.deed {
-            Deed::Change | Deed::Acknowledge | Deed::GiveBack | Deed::Move => subject.assert_at_rest(when, 2, 2),
+            Deed::Change | Deed::Acknowledge | Deed::GiveBack | Deed::Move | Deed::Recover => {
+                subject.assert_at_rest(when, self.generation(), self.generation());
+            }
             Deed::Abort => subject.assert_at_rest(when, 1, 2),
             Deed::Revoke => {
                 subject.note(when);

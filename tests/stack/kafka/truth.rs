@@ -16,9 +16,9 @@ use kafka_protocol::messages::describe_user_scram_credentials_request::UserName 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::{
-    AlterClientQuotasRequest, AlterUserScramCredentialsRequest, CreateAclsRequest, CreateTopicsRequest,
+    AlterClientQuotasRequest, AlterUserScramCredentialsRequest, BrokerId, CreateAclsRequest, CreateTopicsRequest,
     DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest, DescribeUserScramCredentialsRequest,
-    MetadataRequest, TopicName,
+    MetadataRequest, TopicName, UnregisterBrokerRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use kastellan::names::{AclRule, Mechanism, Operation, PatternType, Permission, Principal, ResourceType, UserName};
@@ -161,6 +161,13 @@ impl Cluster {
             let partitions = partitions_on(node, name)?;
             Ok(!partitions.is_empty() && partitions.iter().all(|partition| partition.leader_id.0 > 0))
         })
+    }
+
+    /// Strikes a broker off that will not come back.
+    pub fn unregister(&self, node: i32) -> Result<(), StackError> {
+        let request = UnregisterBrokerRequest::default().with_broker_id(BrokerId(node));
+        let answer = self.connect()?.call(0, &request)?;
+        check(|| format!("unregister broker {node}"), answer.error_code, answer.error_message.as_ref())
     }
 
     /// The node that leads the first partition of a topic.
