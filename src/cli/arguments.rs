@@ -63,9 +63,9 @@ rotation only goes forward.\n\nExample:\n  kastellan abort payments"
         after_help = "What was delivered is newer than what the store knows, so nothing is changed until a person says how \
 to go on. There are two ways:\n  --from-deliveries  what is delivered is the truth: the credential is read back from the \
 delivered file,\n                     proven by logins, and kept. Clients notice nothing.\n  without it         the store's word is \
-asserted again: a new credential, with a number above all\n                     that was seen, takes the place of those \
-that the store does not know. Clients that use\n                     one of these fail until they have the new one; the \
-plan says so.\n\nBefore a store is restored, stop every Kastellan, and wait as long as `admin.fence`.\n\n\
+asserted again: a new credential, with a number\n                     above all that was seen, takes the place of the one \
+that the\n                     store calls active. What is delivered works until it is retired;\n                     clients \
+of what is replaced fail until they have the new one,\n                     and the plan says so.\n\nBefore a store is restored, stop every Kastellan, and wait as long as `admin.fence`.\n\n\
 Examples:\n  kastellan recover payments --from-deliveries --dry-run\n  kastellan recover payments"
     )]
     Recover(RecoverArguments),

@@ -150,8 +150,20 @@ fn prepare(
     if decision.is_held_up() {
         return None;
     }
-    let overwrites = place == active.place();
+    let overwrites = place == active.place() && !is_empty(wanted, facts, &place);
     Some(Rotate { place, reasons, overwrites })
+}
+
+/// Whether no cluster holds anything in a place, as after a rotation that a restored record knows nothing of: then nobody is
+/// locked out.
+fn is_empty(wanted: &Wanted, facts: &Facts, place: &crate::credential::Place) -> bool {
+    let is_there = |slots: &crate::credential::Slots| slots.contains_key(&place.mechanism);
+    wanted.clusters.iter().all(|cluster| {
+        let Seen::Known(seen) = facts.cluster(cluster) else { return false };
+        seen.accounts
+            .get(&place.username)
+            .is_none_or(|account| account.slots.known().is_some_and(|slots| !is_there(slots)))
+    })
 }
 
 /// A name that is new to the user belongs to nobody, or is adopted.
