@@ -215,7 +215,7 @@ fn two_processes_on_one_store_rotate_once() {
         match outcome.code {
             // Came while the other was at work, or after it.
             Some(1) => drop(outcome.says("is in use by")),
-            _ => drop(outcome.exits(4).says("generation 1 is still valid")),
+            _ => drop(outcome.exits(4).says("one rotation at a time: generation 1 was replaced already")),
         }
     }
     for subject in &mut subjects {

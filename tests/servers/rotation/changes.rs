@@ -45,7 +45,10 @@ fn both_credentials_work_for_the_overlap_and_meanwhile_nothing_else_begins() {
     subject.note("rotated");
     let before = Snapshot::of(&operator.store());
     operator.apply(&[]).exits(0);
-    operator.run(&["rotate", &subject.name, "--auto-approve"]).exits(4).says("generation 1 is still valid");
+    operator
+        .run(&["rotate", &subject.name, "--auto-approve"])
+        .exits(4)
+        .says("one rotation at a time: generation 1 was replaced already");
     operator.run(&["abort", &subject.name]).exits(4).says("a rotation only goes forward");
     before.assert_unchanged(&operator.store());
     subject.ledger.iter().for_each(|known| witness.assert_works(known, "in the overlap"));

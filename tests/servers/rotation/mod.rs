@@ -216,7 +216,7 @@ impl<'o> Subject<'o> {
         let Self { operator, name, file, .. } = self;
         let spec = format!(
             "{{clusters: [{clusters}], {more}, authorization: {{acls: [\
-             {{resource: {{type: topic, name: {name}}}, operations: [Read, Write]}}]}}, quotas: {{producerByteRate: 1024}}, \
+             {{resource: {{type: topic, name: {name}}}, operations: [Read, Write]}}]}}, quotas: {{producerByteRate: 1073741824}}, \
              deliver: [{{file: {{path: {}, cluster: kafka}}}}]}}",
             file.display()
         );
@@ -253,7 +253,8 @@ impl<'o> Subject<'o> {
     fn let_permits_end(&self) {
         let path = self.operator.store().join(format!("_kastellan/records/tests/{}.json", self.name));
         let mut file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        for permit in file["record"]["permits"].as_array_mut().into_iter().flatten() {
+        let permits = file.pointer_mut("/record/permits").and_then(Value::as_array_mut);
+        for permit in permits.into_iter().flatten() {
             permit["until"] = json!("2001-01-01T00:00:00Z");
         }
         fs::write(path, serde_json::to_vec(&file).unwrap()).unwrap();
