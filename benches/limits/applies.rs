@@ -30,7 +30,7 @@ pub fn measure(report: &mut Report) -> Outcome<()> {
     report.note(format!("floor, {users} users: sum"), floor, "s");
 
     let bench = Bench { cluster: &cluster, folder: folder.path().to_owned() };
-    bench.prepare(users)?;
+    bench.prepare("user", users)?;
     let first = bench.apply()?;
     assert_eq!(first.status, 0, "the first apply failed:\n{}", first.stdout);
     let effects = effects_of(&first)?;
@@ -89,14 +89,14 @@ impl Bench<'_> {
     }
 
     /// An identity and a store by `init`, and the documents.
-    pub fn prepare(&self, users: usize) -> Outcome<()> {
+    pub fn prepare(&self, prefix: &str, users: usize) -> Outcome<()> {
         let mut init = self.kastellan();
         init.arg("init").arg(self.folder.join("unused"));
         init.arg("--store").arg(self.folder.join("store")).arg("--identity").arg(self.folder.join("identity.txt"));
         let ran = process::run(&mut init)?;
         assert_eq!(ran.status, 0, "init failed");
         let (admin, clients) = (self.cluster.bootstrap(Listener::Admin), self.cluster.bootstrap(Listener::Clients));
-        documents::write(&self.folder.join("documents"), users, &admin, &clients, "1h")?;
+        documents::write(&self.folder.join("documents"), prefix, users, [&admin, &clients], "1h")?;
         Ok(())
     }
 

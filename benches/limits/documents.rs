@@ -16,20 +16,22 @@ pub fn user_document(name: &str) -> String {
     )
 }
 
-/// Documents of `users` users, some thousands a file, beside a store and a cluster whose users flip with this overlap.
-pub fn write(folder: &Path, users: usize, admin: &str, clients: &str, overlap: &str) -> std::io::Result<()> {
+/// Documents of `users` users, some thousands a file, beside a store and a cluster whose users flip with this overlap. Its fence
+/// is short: what the bench does in minutes is days apart elsewhere, and would wait for no fence there.
+pub fn write(folder: &Path, prefix: &str, users: usize, brokers: [&str; 2], overlap: &str) -> std::io::Result<()> {
+    let [admin, clients] = brokers;
     let head = format!(
         "apiVersion: kastellan.io/v1alpha1\nkind: CredentialStore\nmetadata: {{name: local}}\nspec:\n  \
          age: {{directory: ../store, identityFile: ../identity.txt}}\n---\n\
          apiVersion: kastellan.io/v1alpha1\nkind: KafkaCluster\nmetadata: {{name: bench}}\nspec:\n  \
-         bootstrapServers: \"{admin}\"\n  admin: {{authentication: {{type: scram-sha-512, username: kastellan, \
+         bootstrapServers: \"{admin}\"\n  admin: {{fence: 2s, authentication: {{type: scram-sha-512, username: kastellan, \
          password: {{valueFrom: {{env: KAFKA_ADMIN_PASSWORD}}}}}}}}\n  clients: {{bootstrapServers: \"{clients}\", \
          mechanisms: [scram-sha-512, scram-sha-256]}}\n  \
          defaults: {{rotation: {{strategy: mechanism-flip, overlap: {overlap}}}}}\n"
     );
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("head.yaml"), head)?;
-    let names = (0..users).map(|index| format!("user-{index:06}")).collect::<Vec<_>>();
+    let names = (0..users).map(|index| format!("{prefix}-{index:06}")).collect::<Vec<_>>();
     for (file, names) in names.chunks(2_000).enumerate() {
         let mut text = String::new();
         for name in names {

@@ -41,7 +41,7 @@ pub fn measure_all(report: &mut Report, bench: &Bench<'_>, users: usize, floor: 
     report.note("rotation: record writes per user until it is published", until_published, "");
 
     let (admin, clients) = (bench.cluster.bootstrap(Listener::Admin), bench.cluster.bootstrap(Listener::Clients));
-    documents::write(&bench.folder.join("documents"), users, &admin, &clients, "0s")?;
+    documents::write(&bench.folder.join("documents"), "user", users, [&admin, &clients], "0s")?;
     let retired = bench.apply()?;
     assert_eq!(retired.status, 0, "the retirement failed:\n{}", retired.stdout);
     say(&format!("  retirement: {:.2} s", retired.seconds));
@@ -67,7 +67,7 @@ impl Events for Publication {
 pub fn measure_one(report: &mut Report, bench: &Bench<'_>, runtime: &tokio::runtime::Runtime) -> Outcome<()> {
     let bench = Bench { cluster: bench.cluster, folder: bench.folder.join("one") };
     std::fs::create_dir(&bench.folder)?;
-    bench.prepare(AMONG)?;
+    bench.prepare("one", AMONG)?;
     let first = bench.apply()?;
     assert_eq!(first.status, 0, "the first apply failed:\n{}", first.stdout);
     runtime.block_on(async {
@@ -75,7 +75,7 @@ pub fn measure_one(report: &mut Report, bench: &Bench<'_>, runtime: &tokio::runt
         let links = links(&bench, &desired.1).await?;
         let mut seconds = Vec::with_capacity(ROTATIONS);
         for index in 0..ROTATIONS {
-            let user = format!("bench/user-{:06}", index * AMONG / ROTATIONS).parse()?;
+            let user = format!("bench/one-{:06}", index * AMONG / ROTATIONS).parse()?;
             seconds.push(rotate_one(&links, &desired.0, user).await?);
         }
         seconds.sort_by(f64::total_cmp);
