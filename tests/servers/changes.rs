@@ -300,7 +300,10 @@ fn json_is_a_contract_and_exit_statuses_say_what_is_pending() {
     operator.run(&["apply"]).exits(1).says("there is nobody to ask");
     let applied = operator.apply(&[]).exits(0).json();
     assert_eq!(applied["schema"], "kastellan.io/apply/v1alpha1");
-    assert_eq!(keys(&applied), ["schema", "done", "ended", "reports", "effects", "seconds", "traffic"].into());
+    assert_eq!(
+        keys(&applied),
+        ["schema", "done", "ended", "reports", "effects", "seconds", "traffic", "underWay"].into()
+    );
     let verified = operator.run(&["verify", "-o", "json"]).exits(0).json();
     assert_eq!(verified["schema"], "kastellan.io/verify/v1alpha1");
     let verified_keys = ["user", "cluster", "generation", "brokers", "result"];
