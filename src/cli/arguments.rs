@@ -263,7 +263,7 @@ pub(super) struct RotateArguments {
     /// `namespace/name`, or `name` where that is unambiguous
     #[arg(value_name = "USER", required_unless_present = "all", conflicts_with = "all")]
     pub users: Vec<String>,
-    /// Every user of the documents, or of the namespace
+    /// Every user of the documents, or of the namespace, whose password Kastellan draws
     #[arg(long)]
     pub all: bool,
     /// The credential was stolen: take its access away at once, then make a fresh one

@@ -10,14 +10,16 @@ use super::{documents, plan, users};
 use crate::credential::Ask;
 use crate::diagnostic::ExitStatus;
 use crate::engine::Mode;
-use crate::names::Generation;
+use crate::names::{Generation, NamespacedName};
 use crate::plan::Asked;
+use crate::spec::Authentication;
 
 /// Whom it is about.
 enum Whom {
     /// Those that are named.
     Named(Vec<String>),
-    /// Every user of the documents, or of the namespace.
+    /// Every user of the documents, or of the namespace, that has anything to do it with: a credential, and for a rotation
+    /// one that Kastellan draws.
     All,
 }
 
@@ -58,7 +60,14 @@ async fn carry(what: Ask, whom: Whom, consent: &Consent, hand: HandArguments) ->
     let namespace = hand.namespace.as_ref();
     let users = match whom {
         Whom::Named(names) => users::named(&names, namespace, documents.users.keys())?,
-        Whom::All => users::all(namespace, documents.users.keys()).cloned().collect(),
+        Whom::All => {
+            let has_credential = |user: &&NamespacedName| match (&documents.users[*user].authentication, &what) {
+                (Authentication::Scram(scram), Ask::Rotate) => scram.given.is_none(),
+                (Authentication::Scram(_), _) => true,
+                (Authentication::External, _) => false,
+            };
+            users::all(namespace, documents.users.keys()).filter(has_credential).cloned().collect()
+        }
     };
     let request = Request::asking(hand.scope, hand.max_deletes, Asked { what, users });
     if hand.dry_run {

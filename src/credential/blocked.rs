@@ -114,6 +114,8 @@ pub enum Blocked {
     Claimed(Arc<str>),
     /// A given password is not there.
     NoGivenPassword(String),
+    /// A rotation is asked for, and the password is somebody else's and has not changed.
+    GivenUnchanged,
     /// A delivery would not be written.
     Delivery {
         /// Which.
@@ -165,6 +167,9 @@ impl std::fmt::Display for Blocked {
             Self::OtherScope(scope) => write!(f, "its record belongs to scope `{scope}`"),
             Self::Claimed(by) => write!(f, "the user name is claimed by {by}"),
             Self::NoGivenPassword(path) => write!(f, "the store holds no password at `{path}`"),
+            Self::GivenUnchanged => f.write_str(
+                "its password is somebody else's and has not changed at its source: there is nothing to rotate to",
+            ),
             Self::Delivery { name, why, .. } => write!(f, "delivery `{name}`: {why}"),
             Self::Damaged(phase) => {
                 write!(f, "its record is in phase {phase} and names no credential for it; please report")
@@ -191,6 +196,7 @@ impl Blocked {
             Self::OtherScope(_) => "other-scope",
             Self::Claimed(_) => "claimed",
             Self::NoGivenPassword(_) => "no-given-password",
+            Self::GivenUnchanged => "given-unchanged",
             Self::Delivery { .. } => "delivery",
             Self::Damaged(_) => "damaged",
         }
@@ -210,6 +216,7 @@ impl Blocked {
             }
             Self::OtherScope(_) => "pass the `--scope` it belongs to, or remove the document there first",
             Self::NoGivenPassword(_) => "write it with `kastellan store put`",
+            Self::GivenUnchanged => "write the new one with `kastellan store put`; `apply` then rotates to it",
             Self::Unsupported(Change::Moved(_)) => {
                 "keep the document's old namespace and name; or declare a new user with a new `username`, move the clients to it, and remove the old document then"
             }

@@ -26,7 +26,7 @@ pub use facts::{
     AccessFact, Account, AccountFacts, ClusterFacts, DeliveryState, Facts, Seen, SlotSeen, Slots, Wanted,
     WantedAuthentication,
 };
-pub use machine::{Context, PERMITS_MAX, Subject, next};
+pub use machine::{Context, PERMITS_MAX, REAUTHENTICATION_MARGIN, Subject, next};
 pub use permit::{Content, Permit, PermitId, Place, Watch, fence_remaining, keep_live};
 pub use phase::Phase;
 pub use record::{

@@ -72,7 +72,8 @@ pub(super) async fn make_material<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> V
                 (jobs[position].run.user.clone(), order.clone())
             })
             .collect::<Vec<_>>();
-        let passwords = fetch_passwords(&*store, &orders).await;
+        let mut passwords = fetch_passwords(&*store, &orders).await;
+        refuse_stolen(&*store, jobs, &positions, &mut passwords).await;
         let made = derive_all(&orders, passwords).await;
         let ready = made
             .iter()
@@ -146,6 +147,36 @@ async fn fetch_passwords(store: &dyn Store, orders: &[(NamespacedName, MaterialO
         });
     }
     fetched
+}
+
+/// A password that somebody else chose may be the very one that was revoked: it would give the thief the way back.
+async fn refuse_stolen(store: &dyn Store, jobs: &[Job<'_>], positions: &[usize], fetched: &mut [Fetched]) {
+    let (mut keys, mut owners) = (Vec::new(), Vec::new());
+    for (local, &position) in positions.iter().enumerate() {
+        let run = jobs[position].run;
+        let revocation = run.record.as_ref().and_then(|record| record.value.revocation.as_ref());
+        let is_given = matches!(&fetched[local], Ok(Some((_, Some(_)))));
+        for slot in revocation.filter(|_| is_given).into_iter().flat_map(|revocation| &revocation.slots) {
+            keys.push((run.user.clone(), slot.generation));
+            owners.push(local);
+        }
+    }
+    if keys.is_empty() {
+        return;
+    }
+    for (local, revoked) in owners.into_iter().zip(store.read_materials(&keys).await) {
+        let Ok(Some((given, Some(source)))) = &fetched[local] else { continue };
+        let failure = match revoked {
+            Ok(Some(revoked)) if revoked.scram.password.ct_eq(given) => {
+                let why = format!("the password at `{}` is the one that was revoked", source.path);
+                let hint = "write another with `kastellan store put`, then `kastellan apply`".to_owned();
+                Failure::new(MATERIAL, why, Disposition::Stall).hint(Some(hint))
+            }
+            Ok(_) => continue,
+            Err(error) => store_failure(MATERIAL, &error),
+        };
+        fetched[local] = Err(failure);
+    }
 }
 
 async fn fetch_given(store: &dyn Store, path: &str, key: &str) -> Fetched {

@@ -6,7 +6,9 @@ use super::actions::{Scene, action};
 use super::number::{counted, minute};
 use super::plan::{ActionView, Change, Subject};
 use super::rotation::{next_number, principal_changes};
-use crate::credential::{AdoptedSlot, Content, Record, Revocation, Revoke, Slot, Transition};
+use crate::credential::{
+    AdoptedSlot, Content, REAUTHENTICATION_MARGIN, Record, Revocation, Revoke, Slot, Transition, WantedAuthentication,
+};
 use crate::names::{ClusterName, UserName};
 use crate::spec::format_duration;
 
@@ -71,7 +73,10 @@ fn cut_access(scene: &Scene<'_>, record: &Record, revoke: &Revoke) -> Vec<Action
 fn back(scene: &Scene<'_>, cluster: &ClusterName) -> String {
     let facts = scene.plan.facts.clusters.get(cluster).and_then(|seen| seen.known());
     match facts.and_then(|facts| facts.reauthentication) {
-        Some(after) => format!("for {}, until no connection of before can exist any more", format_duration(after)),
+        Some(after) => format!(
+            "for {}, until no connection of before can exist any more",
+            format_duration(after + REAUTHENTICATION_MARGIN)
+        ),
         None => "until the brokers were restarted and `kastellan ack` says so, because connections here never end by \
                  themselves"
             .to_owned(),
@@ -113,7 +118,10 @@ fn not_before(scene: &Scene<'_>, cluster: &ClusterName, cut_at: jiff::Timestamp)
     let restart = "not before the brokers were restarted and `kastellan ack` says so";
     (!is_restarted).then(|| match facts.and_then(|facts| facts.reauthentication) {
         Some(after) => {
-            format!("not before {}, when no connection of before can exist any more", minute(cut_at + after))
+            format!(
+                "not before {}, when no connection of before can exist any more",
+                minute(cut_at + after + REAUTHENTICATION_MARGIN)
+            )
         }
         None => restart.to_owned(),
     })
@@ -124,9 +132,17 @@ fn replace(scene: &Scene<'_>, record: &Record, revoke: &Revoke) -> Vec<ActionVie
     let next = record.pending.as_ref().filter(|_| record.revocation.is_some()).map(|slot| slot.generation);
     let next = next.unwrap_or_else(|| next_number(scene));
     let text = format!("a fresh generation {next} into {}, published at once", scene.place(&revoke.place));
+    let given = scene.plan.wanted.as_ref().is_some_and(|wanted| match &wanted.authentication {
+        WantedAuthentication::Scram { given, .. } => given.is_some(),
+        WantedAuthentication::External => false,
+    });
+    let given = given.then(|| "once the password at its source is another than the one that was revoked".to_owned());
     let fence = scene.fence([&revoke.place], Content::Generation(next));
-    let mut lines =
-        vec![action(Change::Add, Subject::Credential, text).on(record.clusters.keys().cloned()).later(fence)];
+    let mut lines = vec![
+        action(Change::Add, Subject::Credential, text)
+            .on(record.clusters.keys().cloned())
+            .later(given.into_iter().chain(fence)),
+    ];
     let used = record.active.as_ref().or_else(|| record.revocation.as_ref().and_then(|now| now.slots.first()));
     lines.extend(used.and_then(|used| principal_changes(&used.place(), &revoke.place)));
     lines

@@ -352,6 +352,42 @@ fn a_store_from_an_older_snapshot() {
     });
 }
 
+/// Whoever stole a given password would have the way back with it.
+#[test]
+fn a_given_password_that_was_stolen_does_not_come_back() {
+    run(async {
+        let world = World::with(Settings { brokers: 1, session_lifetime_ms: 1, ..Settings::default() }).await;
+        let given = "type: scram, password: {valueFrom: {store: {path: imports/payments, key: password}}}}";
+        let documents = rotating("payments", "strategy: mechanism-flip, overlap: 24h").replace("type: scram}", given);
+        let put = |password: &str| {
+            let password = kastellan::secret::Secret::from_text(password.to_owned());
+            world.store.write_input("imports/payments", "password", password)
+        };
+        put("stolen-password").await.unwrap();
+        world.apply(&documents, &Options::default()).await;
+        let rotates = asking(Ask::Rotate, &["demo/payments"]);
+        insta::assert_snapshot!("given.rotate.text", text(&world.plan(&documents, &rotates).await));
+        let revokes = asking(Ask::Revoke { new_name: false }, &["demo/payments"]);
+        let planned = world.plan(&documents, &revokes).await;
+        insta::assert_snapshot!("given.revoke.text", text(&planned));
+        insta::assert_snapshot!("given.revoke.result", said(&planned.execute(&revokes).await));
+        let payments = UserName::parse("payments").unwrap();
+        let valid = || world.cluster.state().credentials.keys().filter(|(user, _)| *user == payments).count();
+        let acls = world.cluster.state().acls;
+        let has_access = acls.iter().any(|(principal, _)| principal.user().as_ref() == Some(&payments));
+        assert!(valid() == 0 && !has_access, "cut off at once");
+        // The very same, written again.
+        put("stolen-password").await.unwrap();
+        let executed = world.apply(&documents, &Options::default()).await;
+        assert!(matches!(executed.users.values().next(), Some(Finished::Failed(_))), "{executed:?}");
+        put("another-password").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let executed = world.apply(&documents, &Options::default()).await;
+        assert_eq!(valid(), 1, "{executed:?}");
+        assert_eq!(record(&world, "demo/payments").await.generation, Generation(2));
+    });
+}
+
 #[test]
 fn clusters_come_and_go() {
     run(async {

@@ -45,6 +45,10 @@ pub(super) fn decide(
 /// Rotates now; one that is under way goes on instead, because there is at most one.
 fn rotate(record: &Record, wanted: &Wanted, facts: &Facts, now: Timestamp, decision: &mut Decision) {
     rotation::leave(record, wanted, decision);
+    let begins = !matches!(record.phase, Phase::Prepared | Phase::Verified);
+    if begins && rotation::given_is_unchanged(record, wanted, facts) {
+        return decision.block(Blocked::GivenUnchanged);
+    }
     match record.phase {
         Phase::Prepared | Phase::Verified => resume(record, wanted, facts, decision),
         Phase::Idle => begin(record, wanted, facts, vec![Reason::Asked], decision),

@@ -255,6 +255,12 @@ pub(super) fn changes(record: &Record, wanted: &Wanted, facts: &Facts) -> Vec<Ch
     changes
 }
 
+/// Whether the password is somebody else's and still the one in use, so that there is nothing to rotate to.
+pub(super) fn given_is_unchanged(record: &Record, wanted: &Wanted, facts: &Facts) -> bool {
+    let WantedAuthentication::Scram { given: Some(given), .. } = &wanted.authentication else { return false };
+    !given_changed(record, Some(given), facts)
+}
+
 /// Whether a given password differs from the one in use; a source that cannot be seen has not changed.
 fn given_changed(record: &Record, given: Option<&(String, String)>, facts: &Facts) -> bool {
     match (given, &record.source) {

@@ -30,6 +30,8 @@ mod revoke;
 mod rotate;
 mod slots;
 
+pub use revoke::REAUTHENTICATION_MARGIN;
+
 use std::time::Duration;
 
 use super::{Effect, Facts, PermitId, Phase, Progress, Record, Step, Transition, Wanted, Watch, keep_live};

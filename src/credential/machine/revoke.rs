@@ -21,7 +21,7 @@ use crate::credential::{
 use crate::names::{ClusterName, SmallMap, UserName};
 
 /// What a broker may be late by when it ends a connection whose time for a new login is over.
-const REAUTHENTICATION_MARGIN: Duration = Duration::from_secs(5);
+pub const REAUTHENTICATION_MARGIN: Duration = Duration::from_secs(5);
 
 /// Notes that the brokers were restarted, so that no connection of before can exist.
 pub(super) fn note_restart(record: &Record, context: &Context<'_>) -> Step {
