@@ -6,7 +6,7 @@ use super::{Account, Phase, Retirement};
 use crate::names::{ClusterName, DeliveryName, Generation, Mechanism, Scope};
 
 /// A change that only a rotation, or a planned move, can carry out on a live user.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Change {
     /// The mechanism in use is not allowed any more.
     Mechanism(Mechanism),

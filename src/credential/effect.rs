@@ -194,7 +194,7 @@ pub enum Outcome {
 }
 
 /// What has been done in this pass and is not in the record; lost with the process, and then done again.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Progress {
     /// Material for the number to be prepared.
     pub material: Option<(Slot, Option<GivenSource>)>,

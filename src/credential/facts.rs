@@ -9,7 +9,7 @@ use crate::names::{AclRule, ClusterId, ClusterName, DeliveryName, Generation, Me
 use crate::secret::{Iterations, PasswordLength, Salt};
 
 /// Something that was looked for: known, or unknown with the reason. Unknown is never taken for absent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Seen<T> {
     /// What was seen.
     Known(T),
@@ -73,7 +73,7 @@ impl Account {
 
 /// What is left to do about the ACLs and quotas of one account. For a name that the document asks for, the way to what it
 /// declares; for any other, the way to nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct AccessFact {
     /// ACLs to create or quotas to set.
     pub grants: bool,
@@ -88,7 +88,7 @@ pub struct AccessFact {
 }
 
 /// What one reachable cluster holds under one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccountFacts {
     /// Its credentials.
     pub slots: Seen<Slots>,
@@ -97,7 +97,7 @@ pub struct AccountFacts {
 }
 
 /// What one reachable cluster holds of a user.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClusterFacts {
     /// The cluster's own id.
     pub id: ClusterId,
@@ -109,7 +109,7 @@ pub struct ClusterFacts {
 }
 
 /// How one delivery stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum DeliveryState {
     /// It holds what it should.
     InStep,
@@ -138,7 +138,7 @@ pub enum DeliveryState {
 }
 
 /// Everything known about one user at the moment of a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Facts {
     /// Every cluster that the document or the record names.
     pub clusters: BTreeMap<ClusterName, Seen<ClusterFacts>>,

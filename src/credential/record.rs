@@ -16,7 +16,7 @@ pub use crate::spec::DeletionPolicy;
 pub const RECORD_SCHEMA: u32 = 1;
 
 /// State of one user in the store (design.md §5, formats.md B5). Holds no secret; changed only by compare-and-set.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Record {
     /// [`RECORD_SCHEMA`].
@@ -100,7 +100,7 @@ pub struct Record {
 }
 
 /// Who checks the user's identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Authentication {
     /// Kafka does, by a SCRAM credential of ours.
@@ -157,7 +157,7 @@ pub struct GivenSource {
 }
 
 /// One delivery as it was last written.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct DeliveryRecord {
     /// Kind of the delivery, e.g. `file`.
@@ -178,7 +178,7 @@ impl DeliveryRecord {
 }
 
 /// When a user was deleted, and for how long that can be undone.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Deletion {
     /// When DELETING was entered, UTC.
@@ -190,7 +190,7 @@ pub struct Deletion {
 }
 
 /// What a cluster that is no longer the user's may still hold of it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Owed {
     /// The cluster's own id; another cluster under the same name owes nothing.
@@ -200,7 +200,7 @@ pub struct Owed {
 }
 
 /// A revocation under way (rotation.md D2): what is revoked, and how far each cluster has come.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Revocation {
     /// When it was asked for, UTC.
@@ -215,7 +215,7 @@ pub struct Revocation {
 }
 
 /// How far a revocation has come on one cluster.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Cut {
     /// The ACLs that were there, written down before they are taken away; `None` before that.

@@ -81,7 +81,7 @@ pub enum MechanismChoice {
 }
 
 /// What happens to a user whose document is gone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum DeletionPolicy {
     /// It is deleted by a pass that prunes.
     #[default]

@@ -44,7 +44,7 @@ impl Ask {
 }
 
 /// A path through the phases, approved as a whole.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Transition {
     /// Take note of a principal that somebody else authenticates. Ends in IDLE.
     Claim,
@@ -81,7 +81,7 @@ pub enum Transition {
 }
 
 /// How a first credential comes to be.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Provision {
     /// The slot to be filled: the name in Kafka,
     pub username: UserName,
@@ -96,7 +96,7 @@ pub struct Provision {
 }
 
 /// How a credential is replaced.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Rotate {
     /// The slot to be filled.
     pub place: Place,
@@ -107,7 +107,7 @@ pub struct Rotate {
 }
 
 /// How a stolen credential is cut off.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Revoke {
     /// The slot of the fresh credential.
     pub place: Place,
@@ -116,7 +116,7 @@ pub struct Revoke {
 }
 
 /// Why a credential is replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// A person asked for it.
     Asked,
@@ -140,7 +140,7 @@ impl std::fmt::Display for Reason {
 }
 
 /// What was seen that a restored store does not know.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Recovery {
     /// The highest generation that was seen; the next one is above it.
     pub seen: Generation,
@@ -185,7 +185,7 @@ pub(in crate::credential) fn note_left(record: &mut Record, slot: &Slot) {
 }
 
 /// A delivered credential that a restored store does not know.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Import {
     /// The delivery that carries it.
     pub delivery: DeliveryName,
@@ -196,7 +196,7 @@ pub struct Import {
 }
 
 /// What is not as it should be with a provisioned user.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Maintenance {
     /// Clusters whose slot does not hold the active credential (R5).
     pub reassert: BTreeMap<ClusterName, Drift>,
@@ -230,7 +230,7 @@ impl Maintenance {
 }
 
 /// How a slot came to differ from the record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Drift {
     /// The slot is empty: the credential was deleted, Kafka was rebuilt, or the cluster is new to the user.
     Missing,

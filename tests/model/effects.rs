@@ -1,0 +1,591 @@
+//! What each effect does to the world, and what is a crime at that moment.
+
+use std::collections::BTreeSet;
+
+use kastellan::credential::{
+    Account, Confirm, Effect, Import, MaterialOrder, Origin, Outcome, Phase, Record, Slot, SlotSeen, Slots, Transition,
+};
+use kastellan::names::{ClusterName, Generation};
+
+use crate::kept::Kept;
+use crate::observe::{self, Broker, salt_in};
+use crate::scenario::{PERMIT_TICKS, PLACES, Plant, Scenario};
+use crate::world::{
+    Cluster, Crime, Document, Flight, Material, Pass, STRANGERS, Salt, State, canonical, generation_of, salt_of, wall,
+};
+
+/// What becomes of the requests of one effect. Numbers count its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Everything happens, and is answered.
+    Fine,
+    /// One request is not answered; it may take effect later, as long as its permit and fence allow.
+    Late(u8),
+    /// Everything happens, and one request happens again later.
+    Twice(u8),
+    /// One request never arrives, the others do.
+    Lost(u8),
+    /// A look is answered by the broker that lags.
+    Stale,
+}
+
+/// How a pass goes on after an effect.
+pub enum After {
+    Goes(Pass),
+    Ends,
+}
+
+/// One change of one slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Alteration {
+    cluster: usize,
+    place: u8,
+    salt: Salt,
+}
+
+impl Scenario {
+    fn cluster_index(&self, name: &ClusterName) -> usize {
+        self.clusters.iter().position(|known| known == name).expect("a cluster of the scenario")
+    }
+
+    fn name_bit(&self, account: &Account) -> u8 {
+        1 << self.names.iter().position(|name| *name == account.username).expect("a name of the scenario")
+    }
+
+    /// How many requests an effect sends that alter slots.
+    pub fn requests(&self, effect: &Effect) -> usize {
+        self.alterations(effect).len()
+    }
+
+    fn alterations(&self, effect: &Effect) -> Vec<Alteration> {
+        match effect {
+            Effect::Upsert { clusters, slot, .. } => clusters
+                .iter()
+                .map(|cluster| Alteration {
+                    cluster: self.cluster_index(cluster),
+                    place: place_of(self, slot),
+                    salt: salt_in(slot),
+                })
+                .collect(),
+            Effect::Empty { slots, .. } => slots
+                .iter()
+                .flat_map(|(account, mechanisms)| {
+                    mechanisms.iter().map(|&mechanism| Alteration {
+                        cluster: self.cluster_index(&account.cluster),
+                        place: u8::try_from(self.place(&account.username, mechanism)).expect("few places"),
+                        salt: 0,
+                    })
+                })
+                .collect(),
+            Effect::Material(_)
+            | Effect::Import(_)
+            | Effect::Record(_)
+            | Effect::Look(_)
+            | Effect::Grant(_)
+            | Effect::Login { .. }
+            | Effect::Document(_)
+            | Effect::Deliver { .. }
+            | Effect::Recall { .. }
+            | Effect::Withdraw(_)
+            | Effect::Bury(_)
+            | Effect::Destroy(_) => Vec::new(),
+        }
+    }
+
+    /// Executes an effect of a pass. `state` is the world without the pass.
+    pub fn execute(&self, state: &mut State, mut pass: Pass, effect: &Effect, fate: Fate) -> After {
+        match effect {
+            Effect::Material(order) => return self.make_material(state, pass, order),
+            Effect::Import(import) => return import_file(self, state, pass, import),
+            Effect::Record(record) => return self.write_record(state, pass, record),
+            Effect::Look(accounts) => self.look(state, &mut pass, accounts, fate),
+            Effect::Grant(accounts) | Effect::Withdraw(accounts) => {
+                let grants = matches!(effect, Effect::Grant(_));
+                for account in accounts {
+                    let access = &mut state.clusters[self.cluster_index(&account.cluster)].access;
+                    let bit = self.name_bit(account);
+                    *access = if grants { *access | bit } else { *access & !bit };
+                    self.note_access(state, account, grants);
+                    let outcome = if grants { Outcome::Granted } else { Outcome::Withdrawn };
+                    pass.advance(|progress| progress.advance(outcome(account.clone())));
+                }
+            }
+            Effect::Upsert { .. } | Effect::Empty { .. } => return self.alter(state, pass, effect, fate),
+            Effect::Login { clusters, slot, .. } => {
+                for name in clusters {
+                    let cluster = &state.clusters[self.cluster_index(name)];
+                    if !cluster.is_down && self.is_proven(cluster, place_of(self, slot), salt_in(slot)) {
+                        let outcome = Outcome::LoggedIn(name.clone(), slot.generation);
+                        pass.advance(|progress| progress.advance(outcome));
+                    }
+                }
+            }
+            Effect::Document(slot) => {
+                let document = Document::Live { salt: salt_in(slot), place: place_of(self, slot) };
+                return self.put_document(state, pass, document, Outcome::Document);
+            }
+            Effect::Bury(generation) => {
+                let document = Document::Tombstone { generation: generation.0 };
+                return self.put_document(state, pass, document, Outcome::Buried);
+            }
+            Effect::Deliver { slot, .. } => return self.deliver(state, pass, slot),
+            Effect::Recall { names } => {
+                let newest = pass.record.as_ref().map_or(0, |record| record.newest().0);
+                if state.file.is_some_and(|(_, salt)| generation_of(salt) > newest) {
+                    return After::Ends;
+                }
+                state.file = None;
+                let names = names.clone();
+                pass.advance(|progress| names.into_iter().for_each(|name| progress.advance(Outcome::Recalled(name))));
+            }
+            Effect::Destroy(generations) => self.destroy(state, &mut pass, generations),
+        }
+        After::Goes(pass)
+    }
+
+    fn is_proven(&self, cluster: &Cluster, place: u8, salt: Salt) -> bool {
+        let place = usize::from(place);
+        match self.plant {
+            Plant::PublishBeforeVerify => true,
+            Plant::ProbeOneBroker => cluster.slots[place] == salt,
+            _ => cluster.slots[place] == salt && cluster.lagging[place] == salt,
+        }
+    }
+
+    fn make_material(&self, state: &mut State, mut pass: Pass, order: &MaterialOrder) -> After {
+        let generation = order.generation.0;
+        let place = u8::try_from(self.place(&order.username, order.mechanism)).expect("few places");
+        let password = match &order.origin {
+            Origin::Generated(_) => None,
+            Origin::Given { .. } => Some(200 + state.given),
+            Origin::SameAs(kept) => match state.material(kept.0) {
+                Some(material) => Some(material.password),
+                None => return After::Ends,
+            },
+        };
+        let known = state.store.materials.iter().find(|(number, _)| *number == generation);
+        let outcome = match known {
+            None => {
+                let noted = state.sent.iter().chain(&state.published).collect::<BTreeSet<_>>();
+                let making = noted.into_iter().filter(|used| generation_of(**used) == generation).count();
+                let salt = salt_of(generation, u8::try_from(making).expect("few makings"));
+                let material = Material { salt, place, password: password.unwrap_or(salt) };
+                state.store.materials.push((generation, Some(material)));
+                state.store.materials.sort_by_key(|(number, _)| *number);
+                Some(salt)
+            }
+            Some((_, Some(found))) => {
+                let fits = found.place == place && password.is_none_or(|password| password == found.password)
+                    || self.plant == Plant::ReuseMaterial;
+                fits.then_some(found.salt)
+            }
+            Some((_, None)) => None,
+        };
+        let outcome = match outcome {
+            Some(salt) => {
+                let source = match &order.origin {
+                    Origin::Given { path, key } => Some(kastellan::credential::GivenSource {
+                        path: path.clone(),
+                        key: key.clone(),
+                        version: observe::given_version(state.given),
+                    }),
+                    Origin::Generated(_) | Origin::SameAs(_) => None,
+                };
+                Outcome::Material { slot: observe::slot(self, place, salt), source }
+            }
+            None => Outcome::MaterialUnusable(Generation(generation)),
+        };
+        pass.advance(|progress| progress.advance(outcome));
+        After::Goes(pass)
+    }
+
+    fn write_record(&self, state: &mut State, mut pass: Pass, record: &Record) -> After {
+        let permits_more = record.permits.len() > pass.record.as_ref().map_or(0, |record| record.permits.len());
+        let maintains = matches!(pass.transitions.get(usize::from(pass.index)), Some(Transition::Maintain(_)));
+        if self.plant == Plant::ReassertWithoutRecord && maintains && permits_more {
+            pass.note_record(record.clone());
+            return After::Goes(pass);
+        }
+        if self.plant == Plant::RecordAfterEffect && !pass.is_deferred {
+            pass.note_record(record.clone());
+            pass.is_deferred = true;
+            return After::Goes(pass);
+        }
+        pass.is_deferred = false;
+        if !pass.is_current {
+            return After::Ends;
+        }
+        self.accuse_record(state, record);
+        // Whoever is deleted or revoked is cut off, and comes back with what is published then.
+        if matches!(record.phase, Phase::Deleting | Phase::Revoking) {
+            state.consumers.iter_mut().for_each(|consumer| consumer.held = None);
+        }
+        let kept = pass.note_record(record.clone());
+        let is_removed = self.plant == Plant::NoTombstone && record.phase == Phase::Deleted;
+        if is_removed {
+            state.store.document = None;
+            state.write(None, self.stale_reads);
+            return After::Ends;
+        }
+        state.write(Some(kept), self.stale_reads);
+        After::Goes(pass)
+    }
+
+    /// Crimes of a record write.
+    fn accuse_record(&self, state: &mut State, record: &Record) {
+        let Some(before) = state.store.record.clone() else { return };
+        let is_known = before.phase.may_become(record.phase) && before.allotted <= record.allotted;
+        let is_planted = matches!(self.plant, Plant::NumberFromActive | Plant::AbortFromVerified);
+        if !is_known && !is_planted {
+            state.commit(Crime::UnknownStep);
+        }
+        if record.phase == Phase::Retiring && before.phase != Phase::Retiring && !self.may_retire(state, &before) {
+            state.commit(Crime::EarlyRevocation);
+        }
+    }
+
+    /// I4, by the documents as they really are.
+    fn may_retire(&self, state: &State, record: &Record) -> bool {
+        let Some(wanted) = state.wanted.map(|variant| &self.wanted[usize::from(variant)]) else { return true };
+        let Some(rotation) = &wanted.rotation else { return record.confirmed_at.is_some() };
+        let is_over =
+            rotation.overlap.is_none_or(|overlap| record.overlap_from.is_some_and(|from| from + overlap <= wall()));
+        let is_confirmed = rotation.confirm == Confirm::None || record.confirmed_at.is_some();
+        let works = record.active.as_ref().is_some_and(|slot| self.works(state, place_of(self, slot), salt_in(slot)));
+        is_over && is_confirmed && works
+    }
+
+    fn look(&self, state: &State, pass: &mut Pass, accounts: &BTreeSet<Account>, fate: Fate) {
+        let broker = if fate == Fate::Stale { Broker::Lagging } else { Broker::Leading };
+        for account in accounts {
+            let cluster = &state.clusters[self.cluster_index(&account.cluster)];
+            if cluster.is_down {
+                continue;
+            }
+            let mut slots = observe::look(self, cluster, &account.username, broker);
+            if self.plant == Plant::NoLook {
+                slots = self.as_expected(pass, account, slots);
+            }
+            pass.advance(|progress| progress.advance(Outcome::Looked(account.clone(), slots)));
+        }
+    }
+
+    /// What somebody would see who takes every credential for what the record says.
+    fn as_expected(&self, pass: &Pass, account: &Account, seen: Slots) -> Slots {
+        let record = pass.record.as_deref();
+        let expected = |mechanism| {
+            let mut named =
+                record.into_iter().flat_map(|record| record.active.iter().chain(record.previous.as_deref()));
+            named.find(|slot| slot.username == account.username && slot.mechanism == mechanism)
+        };
+        let slots = seen.into_iter().filter_map(|(mechanism, slot)| {
+            let is_stranger = slot.salt.as_ref().is_some_and(|salt| salt.bytes()[0] >= STRANGERS);
+            if !is_stranger {
+                return Some((mechanism, slot));
+            }
+            let named = expected(mechanism)?;
+            Some((
+                mechanism,
+                SlotSeen { iterations: named.iterations, salt: Some(named.salt.clone()), everywhere: true },
+            ))
+        });
+        slots.collect()
+    }
+
+    fn alter(&self, state: &mut State, mut pass: Pass, effect: &Effect, fate: Fate) -> After {
+        if let Effect::Upsert { slot, .. } = effect {
+            let Some(material) = state.material(slot.generation.0).cloned() else { return After::Ends };
+            let is_named = state.record().is_some_and(|record| record.slots().any(|named| named == slot));
+            if !is_named || material.salt != salt_in(slot) {
+                state.commit(Crime::EffectBeforeRecord);
+            }
+            state.note_sent(material.salt);
+        }
+        let mut unanswered = BTreeSet::new();
+        for (index, alteration) in self.alterations(effect).into_iter().enumerate() {
+            let (arrives, flies) = match fate {
+                Fate::Late(late) if usize::from(late) == index => (false, true),
+                Fate::Lost(lost) if usize::from(lost) == index => (false, false),
+                Fate::Twice(twice) if usize::from(twice) == index => (true, true),
+                _ if state.clusters[alteration.cluster].is_down => (false, false),
+                Fate::Fine | Fate::Late(_) | Fate::Twice(_) | Fate::Lost(_) | Fate::Stale => (true, false),
+            };
+            if arrives || flies {
+                self.send(state, alteration, flies);
+            }
+            if arrives {
+                self.accuse_alteration(state, alteration);
+                self.accuse_stranger(state, &pass, alteration);
+                self.arrive(state, alteration);
+            } else {
+                unanswered.insert((alteration.cluster, alteration.place));
+            }
+        }
+        self.note_alterations(&mut pass, effect, &unanswered);
+        if pass.is_deferred {
+            let record = pass.record.clone();
+            pass.is_deferred = false;
+            if !pass.is_current {
+                return After::Ends;
+            }
+            if let Some(record) = &record {
+                self.accuse_record(state, record);
+            }
+            state.write(record, self.stale_reads);
+        }
+        After::Goes(pass)
+    }
+
+    /// What was answered is noted: an account's part is done when all of its requests are.
+    fn note_alterations(&self, pass: &mut Pass, effect: &Effect, unanswered: &BTreeSet<(usize, u8)>) {
+        let is_answered = |account: &Account| {
+            let cluster = self.cluster_index(&account.cluster);
+            !unanswered
+                .iter()
+                .any(|(index, place)| *index == cluster && *self.place_name(usize::from(*place)).0 == account.username)
+        };
+        match effect {
+            Effect::Upsert { clusters, slot, .. } => {
+                for cluster in clusters {
+                    let account = Account::new(cluster, &slot.username);
+                    if is_answered(&account) {
+                        pass.advance(|progress| progress.advance(Outcome::Upserted(account, slot.generation)));
+                    }
+                }
+            }
+            Effect::Empty { slots, .. } => {
+                for account in slots.keys().filter(|account| is_answered(account)) {
+                    pass.advance(|progress| progress.advance(Outcome::Emptied(account.clone())));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A request leaves: what was sent before it for other content must not arrive any more.
+    fn send(&self, state: &mut State, alteration: Alteration, flies: bool) {
+        let Alteration { cluster, place, salt } = alteration;
+        let cluster = u8::try_from(cluster).expect("few clusters");
+        for flight in &mut state.flights {
+            if flight.cluster == cluster && flight.place == place && flight.salt != salt {
+                flight.is_superseded = true;
+            }
+        }
+        if flies {
+            state.flights.push(Flight { cluster, place, salt, ticks_left: PERMIT_TICKS, is_superseded: false });
+            state.flights.sort();
+            state.flights.dedup();
+        }
+    }
+
+    /// A request takes effect.
+    fn arrive(&self, state: &mut State, alteration: Alteration) {
+        let Alteration { cluster, place, salt } = alteration;
+        state.clusters[cluster].alter(place, salt, self.lag);
+        state.hurt.retain(|hurt| *hurt != (u8::try_from(cluster).expect("few clusters"), place));
+    }
+
+    /// A late request takes effect.
+    pub fn land(&self, state: &mut State, flight: &Flight) {
+        if flight.is_superseded {
+            state.commit(Crime::Straggler);
+        }
+        let (cluster, place, salt) = (usize::from(flight.cluster), flight.place, flight.salt);
+        let alteration = Alteration { cluster, place, salt };
+        self.accuse_alteration(state, alteration);
+        self.arrive(state, alteration);
+    }
+
+    /// Crimes of a change of a slot.
+    fn accuse_alteration(&self, state: &mut State, alteration: Alteration) {
+        let Alteration { cluster, place, salt } = alteration;
+        let found = state.clusters[cluster].slots[usize::from(place)];
+        let Some(record) = state.store.record.clone() else { return };
+        let has_salt = |slot: Option<&Slot>, salt: Salt| slot.is_some_and(|slot| salt_in(slot) == salt);
+        if salt != 0 {
+            let cut = |revocation: &kastellan::credential::Revocation| {
+                let is_done = |name| revocation.cuts.get(name).is_some_and(|cut| cut.done_at.is_some());
+                is_done(&self.clusters[cluster]) && revocation.slots.iter().any(|slot| has_salt(Some(slot), salt))
+            };
+            if record.revocation.as_deref().is_some_and(cut) {
+                state.commit(Crime::RevokedAgain);
+            }
+        }
+        if found == 0 || found == salt {
+            return;
+        }
+        let goes = matches!(record.phase, Phase::Deleting | Phase::Deleted | Phase::Revoking);
+        let active = has_salt(record.active.as_ref(), found);
+        let previous = has_salt(record.previous.as_deref(), found) && record.phase != Phase::Retiring;
+        let pending =
+            has_salt(record.pending.as_deref(), found) && !matches!(record.phase, Phase::Prepared | Phase::Aborting);
+        if (active || previous || pending) && !goes && !record.overwrites() && !record.is_first() {
+            state.commit(Crime::Overwrite);
+        }
+    }
+
+    /// R6: what somebody else put there is left alone, unless it is adopted, or in a slot that is in use by the record under
+    /// which it is sent; a copy that lands later cannot look again.
+    fn accuse_stranger(&self, state: &mut State, pass: &Pass, alteration: Alteration) {
+        let Alteration { cluster, place, .. } = alteration;
+        let found = state.clusters[cluster].slots[usize::from(place)];
+        let Some(record) = &pass.record else { return };
+        if found >= STRANGERS {
+            let is_adopted = record.adopted.iter().any(|slot| {
+                slot.cluster == self.clusters[cluster]
+                    && slot.salt.as_ref().is_some_and(|named| named.bytes()[0] == found)
+            });
+            let is_drift = |slot: &Slot| place_of(self, slot) == place;
+            let previous = record.previous.as_deref().filter(|_| record.phase != Phase::Retiring);
+            let in_use = record.active.iter().chain(previous);
+            if !is_adopted && !in_use.into_iter().any(is_drift) {
+                state.commit(Crime::StrangerHarmed);
+            }
+        }
+    }
+
+    /// R3, or without it.
+    fn put_document(
+        &self,
+        state: &mut State,
+        mut pass: Pass,
+        wanted: Document,
+        outcome: impl Fn(kastellan::credential::Version) -> Outcome,
+    ) -> After {
+        let is_new = match state.store.document {
+            None => true,
+            Some(found) if found == wanted => false,
+            Some(found) if found.generation() < wanted.generation() => true,
+            Some(_) if self.plant == Plant::DocumentUnconditionally => true,
+            Some(_) => return After::Ends,
+        };
+        if let Document::Live { salt, .. } = wanted {
+            if state.material(generation_of(salt)).is_none() {
+                return After::Ends;
+            }
+            state.note_published(salt);
+        }
+        if is_new {
+            if state.store.document.is_some_and(|found| found.generation() > wanted.generation()) {
+                state.commit(Crime::WentBack);
+            }
+            state.store.document = Some(wanted);
+        }
+        pass.advance(|progress| progress.advance(outcome(wanted.version())));
+        After::Goes(pass)
+    }
+
+    /// R4, or without it.
+    fn deliver(&self, state: &mut State, mut pass: Pass, slot: &Slot) -> After {
+        let (place, salt) = (place_of(self, slot), salt_in(slot));
+        let is_older = state.file.is_some_and(|(_, found)| generation_of(found) > slot.generation.0);
+        if is_older && self.plant != Plant::DeliverUnconditionally {
+            return After::Ends;
+        }
+        if state.material(slot.generation.0).is_none() {
+            return After::Ends;
+        }
+        state.note_published(salt);
+        if is_older {
+            state.commit(Crime::WentBack);
+        }
+        if state.file != Some((place, salt)) {
+            state.file = Some((place, salt));
+            state.consumers.iter_mut().for_each(|consumer| consumer.behind_ticks = 0);
+        }
+        let outcome = Outcome::Delivered(self.delivery.clone(), observe::delivered(salt));
+        pass.advance(|progress| progress.advance(outcome));
+        After::Goes(pass)
+    }
+
+    fn destroy(&self, state: &mut State, pass: &mut Pass, generations: &BTreeSet<Generation>) {
+        for generation in generations {
+            let materials = &mut state.store.materials;
+            materials.retain(|(number, _)| *number != generation.0);
+            // What is destroyed can never be written again; a store that forgets is part of one of the mistakes.
+            if self.plant != Plant::NumberFromActive {
+                materials.push((generation.0, None));
+                materials.sort_by_key(|(number, _)| *number);
+            }
+            pass.advance(|progress| progress.advance(Outcome::Destroyed(*generation)));
+        }
+    }
+
+    /// Whether a credential logs in on every broker of every cluster.
+    pub fn works(&self, state: &State, place: u8, salt: Salt) -> bool {
+        let password = password_of(state, salt);
+        // Where the document tells applications to go.
+        let is_members = |name: &ClusterName| {
+            let record = state.record();
+            record.is_none_or(|record| {
+                record.clusters.contains_key(name) && record.joining().all(|joining| joining != name)
+            })
+        };
+        let members = (0..).zip(&state.clusters).zip(&self.clusters).filter(|(_, name)| is_members(name));
+        members.map(|(cluster, _)| cluster).all(|(index, cluster)| {
+            let mut views = [&cluster.slots, &cluster.lagging].into_iter();
+            state.hurt.contains(&(index, place))
+                || views.all(|slots| password_of(state, slots[usize::from(place)]) == password)
+        })
+    }
+
+    /// A thief's open connection has whatever access its name has.
+    fn note_access(&self, state: &mut State, account: &Account, grants: bool) {
+        let revocation = state.record().and_then(|record| record.revocation.as_deref());
+        let is_revoked =
+            revocation.is_some_and(|revocation| revocation.slots.iter().any(|slot| slot.username == account.username));
+        if !is_revoked {
+            return;
+        }
+        if !grants {
+            state.thief.is_cut = true;
+        } else if state.thief.is_cut && state.thief.is_connected {
+            state.commit(Crime::ThiefIsBack);
+        }
+    }
+}
+
+/// Reads a credential back from the delivered file.
+fn import_file(scenario: &Scenario, state: &mut State, mut pass: Pass, import: &Import) -> After {
+    let generation = import.generation.0;
+    let Some((place, salt)) = state.file.filter(|(_, salt)| generation_of(*salt) == generation) else {
+        return After::Ends;
+    };
+    // Keys are derived with the salt that Kafka tells for it.
+    let is_held = import.strangers.iter().any(|stranger| {
+        let at = scenario.place(&stranger.username, stranger.mechanism);
+        at == usize::from(place) && stranger.salt.as_ref().is_some_and(|held| held.bytes()[0] == salt)
+    });
+    if !is_held {
+        return After::Ends;
+    }
+    let material = Material { salt, place, password: salt };
+    let known = state.store.materials.iter().find(|(number, _)| *number == generation);
+    let is_usable = known.is_none_or(|(_, found)| found.as_ref() == Some(&material));
+    if known.is_none() {
+        state.store.materials.push((generation, Some(material)));
+        state.store.materials.sort_by_key(|(number, _)| *number);
+    }
+    let outcome = if is_usable {
+        Outcome::Material { slot: observe::slot(scenario, place, salt), source: None }
+    } else {
+        Outcome::MaterialUnusable(import.generation)
+    };
+    pass.advance(|progress| progress.advance(outcome));
+    After::Goes(pass)
+}
+
+/// The password behind a salt: its own, unless an undo brought an older one back.
+fn password_of(state: &State, salt: Salt) -> u8 {
+    if salt == 0 || salt >= STRANGERS {
+        return salt;
+    }
+    state.material(generation_of(salt)).filter(|material| material.salt == salt).map_or(salt, |found| found.password)
+}
+
+pub fn place_of(scenario: &Scenario, slot: &Slot) -> u8 {
+    u8::try_from(scenario.place(&slot.username, slot.mechanism)).expect("few places")
+}
+
+const _: () = assert!(PLACES <= 8, "places are counted in bytes, names in bits");
+const _: fn(Record) -> Kept<Record> = canonical;

@@ -1,0 +1,99 @@
+//! Each rule that is left out, and each mistake that is put in, is found.
+
+use kastellan::credential::{Confirm, Strategy};
+
+use crate::bad_days::{flip, given};
+use crate::run::assert_found;
+use crate::scenario::{Budget, Plant, Scenario, rotating};
+
+fn none() -> Budget {
+    Budget::default()
+}
+
+fn rotate() -> Budget {
+    Budget { rotate: 1, ..none() }
+}
+
+#[test]
+fn retiring_early() {
+    assert_found(Scenario { plant: Plant::RetireEarly, ..flip("retire early", rotate()) });
+}
+
+#[test]
+fn probing_one_broker() {
+    assert_found(Scenario { lag: true, plant: Plant::ProbeOneBroker, ..flip("probe one broker", rotate()) });
+}
+
+#[test]
+fn publishing_before_the_proof() {
+    assert_found(Scenario { lag: true, plant: Plant::PublishBeforeVerify, ..flip("publish before verify", rotate()) });
+}
+
+#[test]
+fn recording_after_the_effect() {
+    assert_found(Scenario { plant: Plant::RecordAfterEffect, ..flip("record after effect", rotate()) });
+}
+
+#[test]
+fn numbering_from_the_active_one() {
+    let budget = Budget { rotate: 2, abort: 1, ..none() };
+    assert_found(Scenario { plant: Plant::NumberFromActive, ..flip("R8: number = active + 1", budget) });
+}
+
+#[test]
+fn numbering_from_the_active_one_after_a_deletion() {
+    let budget = Budget { remove: 2, ..none() };
+    assert_found(Scenario {
+        plant: Plant::NumberFromActive,
+        ..flip("R8: number = active + 1, deletion and undo", budget)
+    });
+}
+
+#[test]
+fn waiting_for_no_fence() {
+    let budget = Budget { rotate: 1, abort: 1, ..none() };
+    assert_found(Scenario { plant: Plant::NoFence, ..flip("R1: no fence before a deletion", budget) });
+}
+
+#[test]
+fn aborting_from_verified() {
+    let budget = Budget { rotate: 1, abort: 1, ..none() };
+    let aborted = flip("R2: abort from VERIFIED", budget);
+    assert_found(Scenario { controllers: 2, flights: 0, plant: Plant::AbortFromVerified, ..aborted });
+}
+
+#[test]
+fn altering_without_a_look() {
+    let budget = Budget { rotate: 1, stranger: 1, ..none() };
+    assert_found(Scenario { plant: Plant::NoLook, ..flip("R6: no look", budget) });
+}
+
+#[test]
+fn deleting_without_a_tombstone() {
+    let budget = Budget { remove: 2, ..none() };
+    assert_found(Scenario { plant: Plant::NoTombstone, ..flip("R7: no tombstone", budget) });
+}
+
+#[test]
+fn using_material_whatever_it_holds() {
+    let scenario = Scenario::new("R8: left-over material used whatever it holds", vec![given()]);
+    assert_found(Scenario { budget: Budget { give: 2, ..none() }, plant: Plant::ReuseMaterial, ..scenario });
+}
+
+#[test]
+fn restoring_a_store_under_its_processes() {
+    let budget = Budget { rotate: 1, restore: 1, ..none() };
+    assert_found(Scenario { plant: Plant::RestoreAtOnce, ..flip("R9: restored under a pending upsert", budget) });
+}
+
+#[test]
+fn working_on_two_copies() {
+    let wanted = rotating(Strategy::MechanismFlip, 1, Some(2), Confirm::None);
+    let copies = Scenario::new("R10: two copies of a store", vec![wanted]);
+    assert_found(Scenario {
+        controllers: 2,
+        budget: Budget { rotate: 2, ..none() },
+        plant: Plant::TwoCopies,
+        ..copies
+    });
+}

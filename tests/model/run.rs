@@ -1,0 +1,72 @@
+//! Runs a scenario to its end, and reports how large it was.
+
+use std::io::Write as _;
+use std::time::Instant;
+
+use stateright::{Checker, HasDiscoveries, Model as _};
+
+use crate::model::Action;
+use crate::scenario::Scenario;
+
+/// Explores everything; every invariant holds, and what should be possible is.
+pub fn assert_safe(scenario: Scenario) {
+    let name = scenario.name;
+    let begun = Instant::now();
+    let checker = scenario.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    report(name, &checker, begun);
+    for (property, path) in checker.discoveries() {
+        let is_failure = checker.model().property(property).expectation.discovery_is_failure();
+        let rest = checker.model().explain(path.last_state());
+        assert!(!is_failure, "{name}: {property} is violated by\n{}{rest}", story(path));
+    }
+    checker.assert_properties();
+}
+
+/// Finds a violation; answers which, and how many actions the shortest story has.
+pub fn assert_found(scenario: Scenario) -> (&'static str, usize) {
+    let name = scenario.name;
+    let mut found = None;
+    let mut depth_max = usize::MAX;
+    // The checker notes the last violation of a block of states; the first is found by looking again above it.
+    while let Some((property, actions)) = violation(&scenario, depth_max) {
+        depth_max = actions.len();
+        found = Some((property, actions));
+    }
+    let (property, actions) = found.unwrap_or_else(|| panic!("{name}: no violation was found"));
+    let story = actions.iter().map(|action| format!("  {action:?}\n")).collect::<String>();
+    let _ = writeln!(std::io::stderr(), "model: {name}: {property}, found in {} actions by\n{story}", actions.len());
+    (property, actions.len())
+}
+
+/// The shortest violation that was noted, of fewer actions than this.
+fn violation(scenario: &Scenario, actions_max: usize) -> Option<(&'static str, Vec<Action>)> {
+    let begun = Instant::now();
+    let checker = scenario
+        .clone()
+        .checker()
+        .finish_when(HasDiscoveries::AnyFailures)
+        .target_max_depth(actions_max.saturating_add(1));
+    let checker = checker.spawn_bfs().join();
+    report(scenario.name, &checker, begun);
+    let failures = checker
+        .discoveries()
+        .into_iter()
+        .filter(|(property, _)| checker.model().property(property).expectation.discovery_is_failure());
+    failures.map(|(property, path)| (property, path.into_actions())).min_by_key(|(_, actions)| actions.len())
+}
+
+fn story(path: stateright::Path<crate::world::State, crate::model::Action>) -> String {
+    path.into_actions().iter().map(|action| format!("  {action:?}\n")).collect()
+}
+
+fn report(name: &str, checker: &impl Checker<Scenario>, begun: Instant) {
+    let line = format!(
+        "model: {name}: {} states, {} transitions, depth {}, {:.1} s\n",
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth(),
+        begun.elapsed().as_secs_f64(),
+    );
+    // Not through the test's captured output: these are the numbers people ask for.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}

@@ -1,0 +1,49 @@
+//! Each strategy, with everything that can go wrong by itself: processes that die, requests that are late or lost, brokers
+//! that lag, records that are read late.
+
+use kastellan::credential::{Confirm, Strategy};
+
+use crate::run::assert_safe;
+use crate::scenario::{Budget, Scenario, Start, rotating};
+
+fn of(name: &'static str, strategy: Strategy, clusters: usize) -> Scenario {
+    Scenario::new(name, vec![rotating(strategy, clusters, Some(2), Confirm::None)])
+}
+
+#[test]
+fn first_provisioning() {
+    let none = Budget::default();
+    let first = of("first provisioning, one process, late requests", Strategy::MechanismFlip, 1);
+    assert_safe(Scenario { start: Start::Nothing, budget: none, flights: 1, ..first });
+}
+
+#[test]
+fn flip_with_one_process() {
+    let one = of("flip, one process, late requests, lag", Strategy::MechanismFlip, 1);
+    assert_safe(Scenario { lag: true, flights: 1, ..one });
+}
+
+#[test]
+fn flip_on_two_clusters() {
+    let two = of("flip, two clusters, late and lost requests", Strategy::MechanismFlip, 2);
+    assert_safe(Scenario { flights: 1, ..two });
+}
+
+#[test]
+fn flip_twice() {
+    let twice = of("flip twice, late requests", Strategy::MechanismFlip, 1);
+    assert_safe(Scenario { budget: Budget { rotate: 2, ..Budget::default() }, flights: 1, ..twice });
+}
+
+#[test]
+fn flip_with_an_abort() {
+    let budget = Budget { rotate: 2, abort: 1, ..Budget::default() };
+    let aborted = of("flip, abort, rotate again", Strategy::MechanismFlip, 1);
+    assert_safe(Scenario { budget, flights: 1, ..aborted });
+}
+
+#[test]
+fn in_place() {
+    let in_place = of("in-place, one process, late requests, lag", Strategy::InPlace, 1);
+    assert_safe(Scenario { lag: true, flights: 1, ..in_place });
+}
