@@ -83,6 +83,8 @@ pub(super) fn prepare(
     record.allotted = pending.generation;
     record.pending = Some(Box::new(pending.clone()));
     record.pending_source = source.clone().map(Box::new);
+    // A number that is skipped is never used: what was made for it goes (R8, R11).
+    record.destroy.extend(&subject.progress.unusable);
     record.adopted.clone_from(&provision.adopts);
     announce_deliveries(subject, &mut record);
     add_permit(&mut record, &pending.place(), Content::Generation(pending.generation), context);

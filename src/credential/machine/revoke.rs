@@ -195,6 +195,8 @@ fn prepare(subject: &Subject<'_>, record: &Record, asked: &Revoke, context: &Con
     prepared.allotted = pending.generation;
     prepared.pending = Some(Box::new(pending.clone()));
     prepared.pending_source = source.clone().map(Box::new);
+    // A number that is skipped is never used: what was made for it goes (R8, R11).
+    prepared.destroy.extend(&subject.progress.unusable);
     announce_deliveries(subject, &mut prepared);
     let content = Content::Generation(pending.generation);
     if remaining(&prepared, &pending.place(), content, context).is_zero() {

@@ -37,6 +37,8 @@ pub(super) fn prepare(subject: &Subject<'_>, record: &Record, rotate: &Rotate, c
     prepared.allotted = pending.generation;
     prepared.pending = Some(Box::new(pending.clone()));
     prepared.pending_source = source.clone().map(Box::new);
+    // A number that is skipped is never used: what was made for it goes (R8, R11).
+    prepared.destroy.extend(&subject.progress.unusable);
     prepared.further_names.extend(wanted.names().iter().filter(|name| **name != record.username).cloned());
     announce_deliveries(subject, &mut prepared);
     let content = Content::Generation(pending.generation);
