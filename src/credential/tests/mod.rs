@@ -40,6 +40,8 @@ struct World {
     /// What the documents say of how to connect.
     connection: &'static str,
     seconds: u64,
+    /// By how much the wall clock is ahead of that, in seconds.
+    wall_ahead: i64,
     watch: Watch,
     permit_ids: u64,
     record_writes: usize,
@@ -120,6 +122,7 @@ impl World {
             given: None,
             connection: "here",
             seconds: 1_000_000,
+            wall_ahead: 0,
             watch: Watch::default(),
             permit_ids: 0,
             record_writes: 0,
@@ -131,7 +134,8 @@ impl World {
 
     fn now(&self) -> Now {
         let boot = Duration::from_secs(self.seconds);
-        Now { wall: Timestamp::UNIX_EPOCH + boot, boot: BootInstant(boot) }
+        let ahead = jiff::SignedDuration::from_secs(self.wall_ahead);
+        Now { wall: Timestamp::UNIX_EPOCH + boot + ahead, boot: BootInstant(boot) }
     }
 
     /// The slots of the user's own name.

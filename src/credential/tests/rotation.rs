@@ -444,3 +444,43 @@ fn a_store_restored_from_the_middle_of_a_rotation_has_both_ways_out() {
         assert_eq!((phase(&world), all_slots(&world)), (Phase::Idle, 1), "{ask:?} {:?}", world.effects);
     }
 }
+
+const DAY: i64 = 86_400;
+
+#[test]
+fn a_clock_that_jumps_back_a_day_makes_an_overlap_longer_and_no_fence() {
+    let wanted = rotating(Strategy::MechanismFlip, Some(HOUR), Confirm::None);
+    for at in 0..9 {
+        let mut world = provisioned_as(&wanted);
+        world.run_asked(Some(&wanted), Some(&Ask::Rotate), Some(Crash { at, after: true }));
+        world.wall_ahead = -DAY;
+        let before = world.seconds;
+        assert_eq!(world.run_asked(Some(&wanted), (at == 0).then_some(&Ask::Rotate), None), End::Settled, "at {at}");
+        assert!(world.seconds - before <= 90, "at {at}: a fence is a matter of the boot clock");
+        assert_eq!((phase(&world), world.slots().len()), (Phase::Published, 2), "at {at}");
+        world.seconds += HOUR + DAY.unsigned_abs();
+        assert_eq!(world.run(Some(&wanted), None), End::Settled, "at {at}");
+        assert_eq!((phase(&world), world.slots().len()), (Phase::Idle, 1), "at {at}");
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_ends_an_overlap_and_confirms_nothing() {
+    let day = Some(DAY.unsigned_abs());
+    for (confirm, expected) in [(Confirm::None, Phase::Idle), (Confirm::Acknowledgement, Phase::Published)] {
+        let wanted = rotating(Strategy::MechanismFlip, day, confirm);
+        for at in 5..9 {
+            let mut world = provisioned_as(&wanted);
+            world.run_asked(Some(&wanted), Some(&Ask::Rotate), Some(Crash { at, after: true }));
+            assert_eq!(world.run(Some(&wanted), None), End::Settled, "at {at}");
+            assert_eq!((phase(&world), world.slots().len()), (Phase::Published, 2), "at {at}");
+            world.wall_ahead = DAY;
+            assert_eq!(world.run(Some(&wanted), None), End::Settled, "at {at}");
+            assert_eq!(phase(&world), expected, "at {at}");
+            // Back in time: what was begun is finished, and what works goes on working.
+            world.wall_ahead = 0;
+            assert_eq!(world.run(Some(&wanted), None), End::Settled, "at {at}");
+            assert_eq!(phase(&world), expected, "at {at}");
+        }
+    }
+}
