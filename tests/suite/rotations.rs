@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_protocol::messages::ApiKey;
 use kastellan::credential::{Ask, CredentialDocument, Phase, Record, Slot};
 use kastellan::engine::{Executed, Finished};
 use kastellan::names::{Generation, Mechanism, NamespacedName, RotationId, UserName};
@@ -12,7 +13,7 @@ use kastellan::secret::{Material, Salt};
 use kastellan::store::{CredentialWrite, RecordWrite, SecretReader as _, Store as _, StoreReader as _};
 use kastellan::view::{PlanView, StatusView, UserStatus, plan_text, status_text};
 
-use super::support::broker::{Change, Settings, credential_of};
+use super::support::broker::{Change, Fault, FaultKind, Settings, credential_of};
 use super::support::world::{Planned, SECOND, World, documents, user};
 
 const SHA_512: Mechanism = Mechanism::ScramSha512;
@@ -385,6 +386,33 @@ fn a_given_password_that_was_stolen_does_not_come_back() {
         let executed = world.apply(&documents, &Options::default()).await;
         assert_eq!(valid(), 1, "{executed:?}");
         assert_eq!(record(&world, "demo/payments").await.generation, Generation(2));
+    });
+}
+
+#[test]
+fn a_pending_credential_that_kafka_will_not_take_is_named_and_can_be_taken_back() {
+    run(async {
+        let world = World::start().await;
+        let documents = rotating("payments", FLIP);
+        world.apply(&documents, &Options::default()).await;
+        // UNACCEPTABLE_CREDENTIAL, as long as its policy is such.
+        let refuses = || Fault::once(ApiKey::AlterUserScramCredentials, FaultKind::Refuse(93));
+        let rotate = asking(Ask::Rotate, &["demo/payments"]);
+        for options in [&rotate, &Options::default()] {
+            world.cluster.inject(refuses());
+            let executed = world.apply(&documents, options).await;
+            let ended = executed.users.values().next().unwrap();
+            let Finished::Failed(failed) = ended else { panic!("{ended:?}") };
+            assert!(failed.effect == "upsert" && failed.why.contains("UnacceptableCredential"), "{failed:?}");
+            let record = record(&world, "demo/payments").await;
+            assert_eq!((record.phase, record.generation), (Phase::Prepared, Generation(1)), "nobody is harmed");
+        }
+        let aborted = world.apply(&documents, &asking(Ask::Abort, &["demo/payments"])).await;
+        assert!(aborted.users.values().all(|ended| *ended == Finished::Done), "{aborted:?}");
+        world.apply(&documents, &rotate).await;
+        let record = record(&world, "demo/payments").await;
+        assert_eq!((record.phase, record.generation), (Phase::Published, Generation(3)), "its number is burnt");
+        assert_eq!(world.cluster.failed_authentications(), 0);
     });
 }
 
