@@ -45,7 +45,8 @@ impl Phase {
     ///
     /// Phases without an effect of their own may be passed without a record write, so PREPARED may go straight to IDLE, or to
     /// PUBLISHED: a first provisioning, and one in place, is never aborted, so VERIFIED has nothing to forbid. PUBLISHED may
-    /// go straight to IDLE where nothing old is left, and IDLE to PUBLISHED where an unknown credential was adopted.
+    /// go straight to IDLE where nothing old is left, and IDLE to PUBLISHED where an unknown credential was adopted. DELETING
+    /// goes where DELETED does when its document is back.
     pub fn may_become(self, next: Self) -> bool {
         use Phase::*;
         self == next
@@ -58,7 +59,7 @@ impl Phase {
                 Retiring => matches!(next, Idle | Revoking | Deleting),
                 Aborting => matches!(next, Idle | Revoking | Deleting),
                 Revoking => matches!(next, Idle | Prepared | Deleting),
-                Deleting => matches!(next, Deleted),
+                Deleting => matches!(next, Deleted | Prepared | Idle),
                 Deleted => matches!(next, Prepared | Idle),
             }
     }
@@ -99,7 +100,7 @@ mod tests {
     #[test]
     fn a_deletion_only_goes_forward_and_its_tombstone_can_be_undone() {
         let after: Vec<_> = Phase::ALL.into_iter().filter(|&next| Phase::Deleting.may_become(next)).collect();
-        assert_eq!(after, [Phase::Deleting, Phase::Deleted]);
+        assert_eq!(after, [Phase::Idle, Phase::Prepared, Phase::Deleting, Phase::Deleted]);
         assert!(Phase::Deleted.may_become(Phase::Prepared));
     }
 }

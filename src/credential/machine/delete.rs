@@ -36,6 +36,17 @@ pub(super) fn delete(subject: &Subject<'_>, record: &Record, context: &Context<'
             return step;
         }
     }
+    match subject.wanted {
+        None => write(tombstone(subject, record), context),
+        // Its document is back. A tombstone names nothing any more, and access that the document declares stays; so the
+        // provisioning that follows goes on from here.
+        Some(_) => Step::Settled,
+    }
+}
+
+/// What is left of the record when everything is gone that could be reached.
+pub(super) fn tombstone(subject: &Subject<'_>, record: &Record) -> Record {
+    let (clusters, _) = reachable(subject, record);
     let mut tombstone = record.clone();
     tombstone.phase = Phase::Deleted;
     tombstone.document = subject.progress.buried.clone().or(tombstone.document);
@@ -48,7 +59,7 @@ pub(super) fn delete(subject: &Subject<'_>, record: &Record, context: &Context<'
         tombstone.owed.insert(cluster.clone(), owed);
         tombstone.clusters.remove(cluster);
     }
-    write(tombstone, context)
+    tombstone
 }
 
 fn enter(record: &Record, context: &Context<'_>) -> Step {

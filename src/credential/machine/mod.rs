@@ -14,6 +14,7 @@
 //!        anything ── record-revoking ── withdraw ─ [… empty] ─ a fresh one as above ─ grant ── record-idle
 //!        restored ── record-idle, and a rotation above what was seen;  or  import ─ login ─ document ── record-published
 //!        anything ── record-deleting ── withdraw ─ recall ─ bury ─ [… empty] ── record-deleted
+//!        DELETING, its document back ── the same ── material ── record-prepared
 //! ```
 //!
 //! Each effect states what the *stored* record has to say before it may be executed; where the record does not say it
@@ -79,8 +80,14 @@ pub fn next(subject: &Subject<'_>, transition: &Transition, context: &Context<'_
     };
     match transition {
         Transition::Claim if record.phase == Phase::Deleted => provision::claim(subject, Some(record), context),
+        Transition::Claim if record.phase == Phase::Deleting => {
+            provision::claim(subject, Some(&delete::tombstone(subject, record)), context)
+        }
         Transition::Provision(provision) if record.phase == Phase::Deleted => {
             provision::prepare(subject, Some(record), provision, context)
+        }
+        Transition::Provision(provision) if record.phase == Phase::Deleting => {
+            provision::prepare(subject, Some(&delete::tombstone(subject, record)), provision, context)
         }
         Transition::Rotate(rotate) if record.phase == Phase::Idle && !rotate::is_done(subject, record) => {
             rotate::prepare(subject, record, rotate, context)

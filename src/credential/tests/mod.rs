@@ -537,6 +537,23 @@ fn a_user_that_comes_back_during_its_deletion_has_everything_again_after_one_run
 }
 
 #[test]
+fn a_user_that_comes_back_during_its_deletion_is_never_taken_for_a_stranger() {
+    for at in 0..7 {
+        for again in 0..14 {
+            let mut world = provisioned();
+            assert_eq!(world.run(None, Some(Crash { at, after: true })), End::Crashed);
+            let _ = world.run(Some(&wanted()), Some(Crash { at: again, after: true }));
+            let story = format!("after crashes at {at} and {again}: {:?}", world.effects);
+            let claims = world.record.as_ref().unwrap().claims_username();
+            assert!(claims || world.access.is_empty(), "nobody answers for its access {story}");
+            assert_eq!(world.run(Some(&wanted()), None), End::Settled, "{story}");
+            assert!(world.delivered.is_some() && world.access.contains(&username()), "{story}");
+            assert_eq!(world.password(), Some(1), "{story}");
+        }
+    }
+}
+
+#[test]
 fn after_the_undo_period_the_material_is_destroyed_and_a_new_user_gets_a_new_password() {
     let mut world = deleted();
     world.seconds += 8 * 86_400;
