@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::rotation::{self, begin, may_begin, resume, revocation};
+use super::rotation::{self, begin, is_ahead, may_begin, resume, revocation};
 use super::{Ask, Decision, Import, Reason, Recovery, Transition, adopted, is_scram, list_strangers};
 use crate::credential::schedule::{Retirement, retirement};
 use crate::credential::standing::standing;
@@ -32,7 +32,7 @@ pub(super) fn decide(
     match ask {
         Ask::Rotate => rotate(record, wanted, facts, now, decision),
         Ask::Acknowledge(generation) => acknowledge(record, wanted, *generation, now, decision),
-        Ask::Abort => abort(record, decision),
+        Ask::Abort => abort(record, facts, decision),
         Ask::Revoke { new_name } => match revocation(record, wanted, *new_name) {
             Ok(revoke) => decision.transitions.push(Transition::Revoke(revoke)),
             Err(blocked) => decision.block(blocked),
@@ -115,8 +115,9 @@ fn acknowledge(
     }
 }
 
-/// R2: from PREPARED only, and never where the pending credential takes the place of the active one.
-fn abort(record: &Record, decision: &mut Decision) {
+/// R2: from PREPARED only, and never where the pending credential takes the place of the active one, or is delivered: then the
+/// store was restored from a snapshot that was taken in the middle.
+fn abort(record: &Record, facts: &Facts, decision: &mut Decision) {
     let why = match record.phase {
         Phase::Aborting => return decision.transitions.push(Transition::Abort),
         Phase::Prepared if record.is_first() => {
@@ -124,6 +125,10 @@ fn abort(record: &Record, decision: &mut Decision) {
         }
         Phase::Prepared if record.overwrites() => {
             "an `in-place` rotation is not aborted, because the old credential may be gone already: `apply` finishes it"
+        }
+        Phase::Prepared if is_ahead(record, facts) => {
+            "a delivery carries the new credential already, so the store was restored from an older snapshot: `apply` \
+             finishes the rotation"
         }
         Phase::Prepared => return decision.transitions.push(Transition::Abort),
         Phase::Verified | Phase::Published | Phase::Confirmed | Phase::Retiring => {

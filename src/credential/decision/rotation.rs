@@ -44,7 +44,7 @@ pub(super) fn decide(record: &Record, wanted: &Wanted, facts: &Facts, now: Times
 
 /// Goes on from PREPARED or VERIFIED; takes back what the documents do not ask for any more, as long as that is possible.
 pub(super) fn resume(record: &Record, wanted: &Wanted, facts: &Facts, decision: &mut Decision) {
-    if record.phase == Phase::Prepared && is_outdated(record, wanted) {
+    if record.phase == Phase::Prepared && is_outdated(record, wanted) && !is_ahead(record, facts) {
         return decision.transitions.push(Transition::Abort);
     }
     decision.transitions.push(Transition::Resume(record.allotted));
@@ -100,8 +100,13 @@ fn reasons(record: &Record, wanted: &Wanted, facts: &Facts, now: Timestamp) -> V
 
 /// Whether a recovery was interrupted after it noted what was seen, and before it began to rotate past that.
 pub(super) fn is_recovering(record: &Record, facts: &Facts) -> bool {
-    let is_ahead = |seen: &crate::names::Generation| *seen > record.generation && *seen <= record.allotted;
-    record.phase == Phase::Idle && facts.newest_delivered().is_some_and(|seen| is_ahead(&seen))
+    let is_noted = facts.newest_delivered().is_some_and(|seen| seen <= record.allotted);
+    record.phase == Phase::Idle && is_noted && is_ahead(record, facts)
+}
+
+/// Whether something newer is delivered than what the record calls published: clients have it, or will.
+pub(super) fn is_ahead(record: &Record, facts: &Facts) -> bool {
+    facts.newest_delivered().is_some_and(|seen| seen > record.generation)
 }
 
 /// Begins a rotation for these reasons, where everything it needs can be seen; nothing without a reason.
@@ -127,8 +132,9 @@ fn prepare(
     });
     let taken = record.adopted.iter().map(|slot| slot.place()).collect::<std::collections::BTreeSet<_>>();
     let place = match next_place(wanted, active, &taken, change) {
-        // What was delivered stands in the other place, and is newer than what a restored record calls active.
-        Ok(place) if is_asked_for(wanted, active) && taken.contains(&place) && reasons.contains(&Reason::Recovery) => {
+        // What was delivered stands in the other place, and is newer than what a restored record calls active. Where nothing
+        // newer is delivered, clients have the active one.
+        Ok(place) if is_asked_for(wanted, active) && taken.contains(&place) && is_ahead(record, facts) => {
             active.place()
         }
         Ok(place) => place,

@@ -484,3 +484,74 @@ fn a_clock_that_jumps_ahead_ends_an_overlap_and_confirms_nothing() {
         }
     }
 }
+
+#[test]
+fn a_recovery_leaves_what_is_delivered_valid_until_its_overlap_is_over() {
+    for strategy in [Strategy::MechanismFlip, Strategy::DualUser] {
+        let wanted = rotating(strategy, Some(HOUR), Confirm::None);
+        let mut world = restored(&wanted, |_| {});
+        let delivered = world.delivered_as.clone().unwrap().0;
+        assert_eq!(world.run_asked(Some(&wanted), Some(&Ask::Recover), None), End::Settled, "{:?}", world.effects);
+        assert_eq!((world.published(), phase(&world)), (Some(Generation(3)), Phase::Published), "{strategy}");
+        let slots = &world.kafka[&delivered.username];
+        assert_eq!(slots[&delivered.mechanism].salt.as_ref(), Some(&delivered.salt), "{strategy}: clients have it");
+        world.seconds += 2 * HOUR;
+        assert_eq!(world.run(Some(&wanted), None), End::Settled, "{strategy}");
+        assert_eq!((phase(&world), all_slots(&world)), (Phase::Idle, 1), "{strategy}");
+    }
+}
+
+/// The rotation that the restored store does not know was cut off before anything of it was delivered.
+#[test]
+fn a_recovery_leaves_the_active_credential_alone_where_nothing_newer_is_delivered() {
+    let wanted = rotating(Strategy::MechanismFlip, Some(HOUR), Confirm::None);
+    let mut world = provisioned_as(&wanted);
+    let (record, material, document) = (world.record.clone(), world.material.clone(), world.document);
+    assert_eq!(world.run_asked(Some(&wanted), Some(&Ask::Rotate), Some(Crash { at: 3, after: true })), End::Crashed);
+    let active = record.as_ref().unwrap().active.clone().unwrap();
+    (world.record, world.material, world.document) = (record, material, document);
+    world.seconds += 2 * HOUR;
+    world.drifted = true;
+    assert_eq!(world.run_asked(Some(&wanted), Some(&Ask::Recover), None), End::Settled, "{:?}", world.effects);
+    assert_eq!(world.slots()[&active.mechanism].salt.as_ref(), Some(&active.salt), "clients have it");
+    assert_eq!(phase(&world), Phase::Published);
+}
+
+#[test]
+fn what_is_delivered_already_is_not_taken_back_by_a_store_from_the_middle_of_the_rotation() {
+    let wanted = rotating(Strategy::MechanismFlip, Some(HOUR), Confirm::None);
+    let prepared = |world: &mut World| {
+        assert_eq!(
+            world.run_asked(Some(&wanted), Some(&Ask::Rotate), Some(Crash { at: 3, after: true })),
+            End::Crashed
+        );
+        assert_eq!(phase(world), Phase::Prepared);
+    };
+    let mut world = restored(&wanted, prepared);
+    let kafka = world.kafka.clone();
+    assert_eq!(world.run_asked(Some(&wanted), Some(&Ask::Abort), None), End::Blocked);
+    assert_eq!(world.kafka, kafka);
+    assert_eq!(
+        world.run(Some(&wanted), None),
+        End::Waits,
+        "a pass that was planned before VERIFIED takes it for newer"
+    );
+    assert_eq!(world.run(Some(&wanted), None), End::Settled);
+    assert_eq!((world.published(), world.delivered), (Some(Generation(2)), Some(Generation(2))));
+}
+
+#[test]
+fn a_given_password_that_was_never_used_is_destroyed() {
+    let mut wanted = rotating(Strategy::MechanismFlip, Some(0), Confirm::None);
+    let WantedAuthentication::Scram { given, .. } = &mut wanted.authentication else { unreachable!("it rotates") };
+    *given = Some(("p".to_owned(), "k".to_owned()));
+    let mut world = World::new();
+    world.given = Some(1);
+    assert_eq!(world.run(Some(&wanted), None), End::Settled);
+    world.given = Some(2);
+    assert_eq!(world.run(Some(&wanted), Some(Crash { at: 0, after: true })), End::Crashed);
+    world.given = Some(3);
+    assert_eq!(world.run(Some(&wanted), None), End::Settled);
+    assert_eq!(world.document, Some((Generation(3), 3)), "the number of the other one is skipped");
+    assert_eq!(world.material.keys().collect::<Vec<_>>(), [&Generation(3)]);
+}
