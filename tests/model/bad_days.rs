@@ -37,6 +37,56 @@ const NONE: Budget = Budget {
 };
 
 #[test]
+fn an_abort_against_a_late_publisher() {
+    let budget = Budget { rotate: 1, abort: 1, ..NONE };
+    assert_safe(Scenario { controllers: 2, ..flip("abort against a late publisher", budget) });
+}
+
+#[test]
+fn a_paused_publisher_two_generations_behind() {
+    let budget = Budget { rotate: 2, ..NONE };
+    assert_safe(Scenario { controllers: 2, flights: 0, ..flip("paused publisher, two rotations", budget) });
+}
+
+#[test]
+fn records_that_are_read_late() {
+    let budget = Budget { rotate: 1, ..NONE };
+    assert_safe(Scenario { controllers: 2, stale_reads: true, flights: 0, ..flip("stale reads", budget) });
+}
+
+#[test]
+fn a_re_assertion_against_a_retirement() {
+    let wanted = rotating(Strategy::MechanismFlip, 1, Some(1), Confirm::None);
+    let drifted = Scenario::new("re-assertion against retirement", vec![wanted]);
+    let budget = Budget { rotate: 1, drift: 1, ..NONE };
+    assert_safe(Scenario { budget, flights: 1, ..drifted });
+}
+
+#[test]
+fn a_revocation_against_a_re_assertion() {
+    let budget = Budget { revoke: 1, drift: 1, ..NONE };
+    assert_safe(flip("revocation against re-assertion", budget));
+}
+
+#[test]
+fn a_revocation_in_the_middle_of_a_rotation() {
+    let budget = Budget { rotate: 1, revoke: 1, ..NONE };
+    assert_safe(flip("revocation during a rotation", budget));
+}
+
+#[test]
+fn a_deletion_in_the_middle_of_a_rotation() {
+    let budget = Budget { rotate: 1, remove: 1, ..NONE };
+    assert_safe(flip("deletion during a rotation", budget));
+}
+
+#[test]
+fn a_deletion_and_its_undo_at_any_moment() {
+    let budget = Budget { remove: 2, ..NONE };
+    assert_safe(Scenario { flights: 0, ..flip("deletion and undo", budget) });
+}
+
+#[test]
 fn a_credential_that_somebody_makes_by_hand() {
     let budget = Budget { rotate: 1, stranger: 1, ..NONE };
     assert_safe(flip("a stranger's credential", budget));
@@ -50,9 +100,27 @@ fn an_adoption() {
 }
 
 #[test]
+fn a_kafka_that_is_rebuilt() {
+    let budget = Budget { rotate: 1, rebuild: 1, ..NONE };
+    assert_safe(flip("rebuilt Kafka", budget));
+}
+
+#[test]
 fn a_cluster_that_goes_away_and_comes_back() {
     let budget = Budget { rotate: 1, outage: 2, ..NONE };
     assert_safe(on_two_clusters("outage of one of two clusters", budget));
+}
+
+#[test]
+fn a_store_that_is_restored() {
+    let budget = Budget { rotate: 1, restore: 1, ..NONE };
+    assert_safe(flip("restored store", budget));
+}
+
+#[test]
+fn a_store_that_is_restored_and_an_abort() {
+    let budget = Budget { rotate: 1, restore: 1, abort: 1, ..NONE };
+    assert_safe(flip("restored store, and an abort", budget));
 }
 
 #[test]

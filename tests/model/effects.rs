@@ -135,6 +135,7 @@ impl Scenario {
                     return After::Ends;
                 }
                 state.file = None;
+                state.consumers.iter_mut().for_each(|consumer| consumer.held = None);
                 let names = names.clone();
                 pass.advance(|progress| names.into_iter().for_each(|name| progress.advance(Outcome::Recalled(name))));
             }
@@ -219,6 +220,13 @@ impl Scenario {
         // Whoever is deleted or revoked is cut off, and comes back with what is published then.
         if matches!(record.phase, Phase::Deleting | Phase::Revoking) {
             state.consumers.iter_mut().for_each(|consumer| consumer.held = None);
+        }
+        // Who holds what was revoked reads its credential again.
+        if record.phase == Phase::Idle && state.record().is_some_and(|before| before.phase == Phase::Revoking) {
+            let active = record.active.as_ref().map(|slot| (place_of(self, slot), salt_in(slot)));
+            for consumer in state.consumers.iter_mut().filter(|consumer| consumer.held != active) {
+                consumer.held = None;
+            }
         }
         let kept = pass.note_record(record.clone());
         let is_removed = self.plant == Plant::NoTombstone && record.phase == Phase::Deleted;

@@ -63,6 +63,28 @@ fn aborting_from_verified() {
 }
 
 #[test]
+fn writing_documents_unconditionally() {
+    let budget = Budget { rotate: 2, ..none() };
+    let paused = flip("R3: document written unconditionally", budget);
+    assert_found(Scenario { controllers: 2, flights: 0, plant: Plant::DocumentUnconditionally, ..paused });
+}
+
+#[test]
+fn delivering_unconditionally() {
+    let budget = Budget { rotate: 2, ..none() };
+    let paused = flip("R4: delivered unconditionally", budget);
+    assert_found(Scenario { controllers: 2, flights: 0, plant: Plant::DeliverUnconditionally, ..paused });
+}
+
+#[test]
+fn asserting_again_without_a_record_write() {
+    let wanted = rotating(Strategy::MechanismFlip, 1, Some(1), Confirm::None);
+    let drifted = Scenario::new("R5: re-assertion without a record write", vec![wanted]);
+    let budget = Budget { rotate: 1, drift: 1, ..none() };
+    assert_found(Scenario { budget, flights: 1, plant: Plant::ReassertWithoutRecord, ..drifted });
+}
+
+#[test]
 fn altering_without_a_look() {
     let budget = Budget { rotate: 1, stranger: 1, ..none() };
     assert_found(Scenario { plant: Plant::NoLook, ..flip("R6: no look", budget) });

@@ -14,6 +14,9 @@ use crate::world::{
     Cluster, Consumer, Crime, Document, Material, Pass, STRANGERS, State, Store, Thief, aged, generation_of,
 };
 
+/// The highest number that is explored.
+const NUMBERS_MAX: u64 = 6;
+
 /// One thing that may happen.
 #[derive(Clone, PartialEq)]
 pub enum Action {
@@ -203,6 +206,11 @@ impl Model for Scenario {
         (state != *last).then_some(state)
     }
 
+    /// A process that dies again and again between its material and its record may skip ever more numbers.
+    fn within_boundary(&self, state: &State) -> bool {
+        state.store.materials.iter().all(|(number, _)| *number <= NUMBERS_MAX)
+    }
+
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
             Property::always("I1 durable before effect", |_, state: &State| {
@@ -229,6 +237,11 @@ impl Model for Scenario {
         if !self.plant.does_harm() {
             let name = "a fresh process finishes what it finds";
             properties.push(Property::always(name, Scenario::is_finished_by_a_fresh_process));
+        }
+        if self.budget.rotate == 0 && self.budget.revoke > 0 {
+            properties.push(Property::sometimes("a revocation completes", |_: &Self, state: &State| {
+                state.record().is_some_and(|record| record.phase == Phase::Idle && record.generation == Generation(2))
+            }));
         }
         if self.budget.rotate > 0 {
             properties.push(Property::sometimes("every rotation completes", |scenario: &Self, state: &State| {
@@ -319,6 +332,8 @@ impl Scenario {
         lost.dedup();
         state.lost = lost;
         state.sent.retain(|salt| named.contains(salt));
+        let delivered = state.file.map(|(_, salt)| salt);
+        state.published.retain(|salt| named.contains(salt) || delivered == Some(*salt));
         Some(())
     }
 
@@ -370,7 +385,7 @@ impl Scenario {
         if budget.revoke > 0 {
             actions.push(begin(Some(Ask::Revoke { new_name: false }), false));
         }
-        if self.budget.restore > 0 && state.snapshot.is_none() && state.budget.restore == 0 {
+        if self.is_restored(state) {
             actions.extend([begin(Some(Ask::Recover), false), begin(Some(Ask::Import), false)]);
         }
         if let Some(generation) = self.acknowledged(state) {
@@ -524,6 +539,10 @@ impl Scenario {
         }
     }
 
+    fn is_restored(&self, state: &State) -> bool {
+        state.budget.restore < self.budget.restore
+    }
+
     /// Whether a credential that is published may be expected to work.
     fn is_held_to(&self, state: &State, salt: u8) -> bool {
         let Some(record) = state.record() else { return false };
@@ -531,8 +550,14 @@ impl Scenario {
             record.revocation.iter().flat_map(|revocation| &revocation.slots).any(|slot| salt_in(slot) == salt);
         let is_leaving = matches!(record.phase, Phase::Deleting | Phase::Deleted);
         // After a restore a document may be older than what applications have.
-        let is_outdated = !state.lost.is_empty() && state.file.is_some_and(|(_, file)| file != salt);
-        !is_revoked && !is_leaving && !is_outdated && !record.overwrites() && (salt >= STRANGERS || !record.is_first())
+        let is_outdated = self.is_restored(state) && state.file.is_some_and(|(_, file)| file != salt);
+        // In place, and where a recovery has no other, what is overwritten does not work until the new one is published.
+        let is_active = record.active.as_ref().is_some_and(|active| salt_in(active) == salt);
+        let is_in_place = self.wanted[0].rotation.as_ref().is_some_and(|one| one.strategy == Strategy::InPlace);
+        let is_newer_delivered = state.file.is_some_and(|(_, file)| file != salt);
+        let is_overwritten = record.overwrites() && is_active && (is_in_place || is_newer_delivered);
+        let is_published = salt >= STRANGERS || !record.is_first();
+        !is_revoked && !is_leaving && !is_outdated && !is_overwritten && is_published
     }
 
     fn newest_works(&self, state: &State) -> bool {
@@ -750,7 +775,9 @@ impl Scenario {
                 // What a crashed attempt drew and nobody was ever told is no password of anything.
                 let is_known =
                     |material: &Material| material.password != material.salt || state.sent.contains(&material.salt);
-                let materials = state.store.materials.iter().filter_map(|(_, material)| material.as_ref());
+                // What stands above the highest number is used by the next attempt, or goes (R8).
+                let materials = state.store.materials.iter().filter(|(number, _)| *number <= record.allotted.0);
+                let materials = materials.filter_map(|(_, material)| material.as_ref());
                 let leftovers = materials.filter(|material| is_known(material)).count();
                 clusters
                     && published == active

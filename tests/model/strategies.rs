@@ -13,8 +13,8 @@ fn of(name: &'static str, strategy: Strategy, clusters: usize) -> Scenario {
 #[test]
 fn first_provisioning() {
     let none = Budget::default();
-    let first = of("first provisioning, one process, late requests", Strategy::MechanismFlip, 1);
-    assert_safe(Scenario { start: Start::Nothing, budget: none, flights: 1, ..first });
+    let first = of("first provisioning", Strategy::MechanismFlip, 1);
+    assert_safe(Scenario { start: Start::Nothing, budget: none, lag: true, controllers: 2, flights: 1, ..first });
 }
 
 #[test]
@@ -24,9 +24,22 @@ fn flip_with_one_process() {
 }
 
 #[test]
+fn flip_with_two_processes() {
+    let two = of("flip, two processes, late requests", Strategy::MechanismFlip, 1);
+    assert_safe(Scenario { controllers: 2, flights: 1, ..two });
+}
+
+#[test]
 fn flip_on_two_clusters() {
     let two = of("flip, two clusters, late and lost requests", Strategy::MechanismFlip, 2);
     assert_safe(Scenario { flights: 1, ..two });
+}
+
+#[test]
+fn flip_with_an_acknowledgement() {
+    let wanted = rotating(Strategy::MechanismFlip, 1, None, Confirm::Acknowledgement);
+    let acknowledged = Scenario::new("flip, acknowledged, two processes", vec![wanted]);
+    assert_safe(Scenario { controllers: 2, flights: 1, ..acknowledged });
 }
 
 #[test]
@@ -40,6 +53,12 @@ fn flip_with_an_abort() {
     let budget = Budget { rotate: 2, abort: 1, ..Budget::default() };
     let aborted = of("flip, abort, rotate again", Strategy::MechanismFlip, 1);
     assert_safe(Scenario { budget, flights: 1, ..aborted });
+}
+
+#[test]
+fn dual_user() {
+    let dual = of("dual-user, two processes, late requests", Strategy::DualUser, 1);
+    assert_safe(Scenario { controllers: 2, flights: 1, ..dual });
 }
 
 #[test]
