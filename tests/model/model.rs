@@ -202,7 +202,7 @@ impl Model for Scenario {
                 state.thief = crate::world::Thief { is_connected: false, is_shut_out: true, ..state.thief };
             }
         }
-        self.reduce(&mut state);
+        self.reduce(&mut state, last);
         (state != *last).then_some(state)
     }
 
@@ -257,10 +257,7 @@ impl Model for Scenario {
 
 /// Something to order passes by.
 fn order_of(pass: &Option<Box<Pass>>) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    pass.hash(&mut hasher);
-    hasher.finish()
+    crate::kept::digest(pass)
 }
 
 impl Scenario {
@@ -303,10 +300,30 @@ impl Scenario {
         }
         let held = if self.start == Start::Stranger { Some((0, STRANGERS)) } else { state.file };
         state.consumers.push(Consumer { held, behind_ticks: 0 });
+        if let Some(effect) = self.paused_before {
+            self.pause_before(&mut state, effect);
+        }
         if self.plant == Plant::TwoCopies {
             state.copy = Some(Box::new(state.store.clone()));
         }
         state
+    }
+
+    /// Lets the first process begin a rotation, and stops it before an effect.
+    fn pause_before(&self, state: &mut State, effect: &str) {
+        let mut pass = self.begin(state, Some(&Ask::Rotate), false).expect("a rotation can begin");
+        self.spend(state, Some(&Ask::Rotate));
+        loop {
+            let Coming::Act(coming) = self.upcoming(state, &mut pass) else { panic!("no {effect} comes") };
+            if coming.name() == effect {
+                break;
+            }
+            let After::Goes(after) = self.execute(state, pass, &coming, Fate::Fine) else {
+                panic!("no {effect} comes")
+            };
+            pass = after;
+        }
+        state.passes[0] = Some(Box::new(pass));
     }
 
     fn is_given(&self) -> bool {
@@ -342,9 +359,13 @@ impl Scenario {
     }
 
     /// Makes states that cannot be told apart the same one.
-    fn reduce(&self, state: &mut State) {
+    fn reduce(&self, state: &mut State, last: &State) {
         for process in 0..state.passes.len() {
-            let Some(pass) = &state.passes[process] else { continue };
+            // Of a pass that is as it was this was asked before.
+            let Some(pass) = state.passes[process].as_ref().filter(|_| state.passes[process] != last.passes[process])
+            else {
+                continue;
+            };
             let mut ahead = Pass::clone(pass);
             let is_over = match self.upcoming(state, &mut ahead) {
                 // It will read nothing again, so its write will fail.

@@ -120,6 +120,8 @@ pub struct Scenario {
     pub stale_reads: bool,
     pub budget: Budget,
     pub start: Start,
+    /// At the beginning one process has come with a rotation as far as this effect, and is paused before it.
+    pub paused_before: Option<&'static str>,
     pub plant: Plant,
     pub user: NamespacedName,
     pub delivery: DeliveryName,
@@ -150,6 +152,7 @@ impl Scenario {
             stale_reads: false,
             budget: Budget { rotate: 1, ..Budget::default() },
             start: Start::Provisioned,
+            paused_before: None,
             plant: Plant::Nothing,
             user: "payments/payments".parse().expect("a valid name"),
             delivery: DeliveryName::parse("file").expect("a valid name"),
