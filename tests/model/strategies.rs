@@ -57,8 +57,8 @@ fn flip_with_an_abort() {
 
 #[test]
 fn dual_user() {
-    let dual = of("dual-user, two processes, late requests", Strategy::DualUser, 1);
-    assert_safe(Scenario { controllers: 2, flights: 1, ..dual });
+    let dual = of("dual-user, one process, late requests, lag", Strategy::DualUser, 1);
+    assert_safe(Scenario { lag: true, flights: 1, ..dual });
 }
 
 #[test]
