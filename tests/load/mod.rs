@@ -49,11 +49,9 @@ const ROTATIONS_PATIENCE: Duration = Duration::from_secs(240);
 /// The listener of the applications.
 const LISTENER: Listener = Listener::Clients;
 
-/// The cluster of a run with disturbances: acknowledged records survive the loss of a broker, and so do credentials. For the
-/// latter, brokers write snapshots all the time: see `tests/servers/kafka_forgets.rs`.
+/// The cluster of a run with disturbances: acknowledged records survive the loss of a broker, and so do credentials.
 pub fn three_brokers() -> ClusterBuilder {
-    let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).nodes(3);
-    cluster.property("min.insync.replicas", "2").property("metadata.log.max.snapshot.interval.ms", "3000")
+    ClusterBuilder::new(KafkaVersion::V4_3_1).nodes(3).property("min.insync.replicas", "2").restarted()
 }
 
 /// What one run consists of.

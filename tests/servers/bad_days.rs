@@ -72,7 +72,7 @@ fn what_depends_on_a_cluster_that_does_not_answer_waits_and_the_rest_proceeds() 
 
 #[test]
 fn a_broker_that_is_down_at_first_apply_delays_it_and_loses_nothing() {
-    let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).nodes(3).start().unwrap();
+    let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).nodes(3).restarted().start().unwrap();
     let operator = Operator::with(&[("kafka", &cluster, Transport::Plaintext)]);
     let (name, file) = (unique_name("payments"), operator.out("payments.properties"));
     operator.declare(&name, &specification(&name, &file));

@@ -9,7 +9,7 @@ use crate::stack::{ClusterBuilder, KafkaVersion, quiet, unique_name};
 #[test]
 fn nothing_is_published_before_every_cluster_has_the_credential() {
     let prod = quiet(KafkaVersion::V4_3_1, 1);
-    let dr = ClusterBuilder::new(KafkaVersion::V3_9_2).start().unwrap();
+    let dr = ClusterBuilder::new(KafkaVersion::V3_9_2).restarted().start().unwrap();
     let operator = Operator::with(&[("prod", prod, Transport::Plaintext), ("dr", &dr, Transport::Tls)]);
     let (name, alone) = (unique_name("both"), unique_name("alone"));
     let files = [operator.out("prod.properties"), operator.out("dr.properties")];

@@ -7,13 +7,11 @@
 //! snapshot does not have them either.
 //!
 //! So it takes a deletion, a restart, and a snapshot (there is one in an hour by default) from before the mechanism was used.
-//! Should the first test fail, a later Kafka has learnt it, and `tests/load` need not ask for frequent snapshots any more.
-
-use std::time::Duration;
+//! Should the first test fail, a later Kafka has learnt it, and tests need not ask for frequent snapshots any more (`ClusterBuilder::restarted`).
 
 use kastellan::names::Mechanism;
 
-use crate::stack::{ClusterBuilder, Credentials, KafkaVersion, wait_until};
+use crate::stack::{ClusterBuilder, Credentials, KafkaVersion};
 
 /// In a small hash table of Java's, names of one letter stand in the order of the alphabet.
 const DELETED: &str = "a";
@@ -30,25 +28,17 @@ enum Snapshots {
 
 /// Restarts a broker after one of two credentials was deleted; whether it still has the other.
 fn still_has_the_other(version: KafkaVersion, snapshots: Snapshots) -> bool {
-    let mut cluster = ClusterBuilder::new(version);
-    if snapshots == Snapshots::Frequent {
-        cluster = cluster.property("metadata.log.max.snapshot.interval.ms", "1000");
-    }
+    let cluster = ClusterBuilder::new(version);
+    let cluster = match snapshots {
+        Snapshots::ByDefault => cluster,
+        Snapshots::Frequent => cluster.restarted(),
+    };
     let cluster = cluster.start().unwrap();
     for user in [DELETED, KEPT] {
         cluster.set_password(user, Mechanism::ScramSha256, &Credentials::random(user).password).unwrap();
     }
     if snapshots == Snapshots::Frequent {
-        let log = cluster.folder().join("node-1/data/__cluster_metadata-0");
-        let newest = || {
-            let names = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            names.filter(|name| name.ends_with(".checkpoint")).max()
-        };
-        // Two more: the first may have begun before the credentials were there.
-        for _ in 0..2 {
-            let before = newest();
-            assert!(wait_until(Duration::from_secs(60), || newest() > before), "no snapshot is written");
-        }
+        cluster.await_snapshots().unwrap();
     }
     cluster.delete_password(DELETED, Mechanism::ScramSha256).unwrap();
     cluster.stop_node(1);

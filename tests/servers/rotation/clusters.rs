@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A second cluster of one node, which can be stopped, beside the witness.
 fn beside(witness: &'static Witness) -> (&'static Witness, Operator<'static>) {
-    let other = ClusterBuilder::new(KafkaVersion::V3_9_2).start().unwrap();
+    let other = ClusterBuilder::new(KafkaVersion::V3_9_2).restarted().start().unwrap();
     let other: &'static Witness = Box::leak(Box::new(Witness::of(other)));
     let clusters = [("kafka", &witness.cluster, Transport::Plaintext), ("dr", &other.cluster, Transport::Plaintext)];
     let mut operator = Operator::with(&clusters);
@@ -27,6 +27,7 @@ fn beside(witness: &'static Witness) -> (&'static Witness, Operator<'static>) {
 }
 
 /// Starts its only node again, and waits until it knows whom it may let in.
+#[track_caller]
 fn bring_back(dr: &Witness) {
     dr.cluster.start_node(1).unwrap();
     let kastellan = &dr.cluster.kastellan;

@@ -84,7 +84,7 @@ fn tell(what: &str, asked: Instant, done: Instant, haul: &Haul) {
 
 #[test]
 fn without_reauthentication_access_comes_back_after_a_restart_and_a_thief_never_does() {
-    let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).start().unwrap();
+    let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).restarted().start().unwrap();
     let witness: &'static Witness = Box::leak(Box::new(Witness::of(cluster)));
     let operator = witness.operator();
     let mut subject = Subject::declare(witness, &operator, "stolen", FLIP);

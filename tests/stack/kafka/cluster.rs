@@ -18,6 +18,9 @@ use crate::stack::ports::Ports;
 use crate::stack::process::Janitor;
 use crate::stack::{StackError, programs, write_private};
 
+/// After how many milliseconds a broker writes what it knows into a snapshot, an hour by default.
+const SNAPSHOT_INTERVAL: &str = "metadata.log.max.snapshot.interval.ms";
+
 /// What a test wants of a cluster of its own.
 pub struct ClusterBuilder {
     version: KafkaVersion,
@@ -25,13 +28,14 @@ pub struct ClusterBuilder {
     client_mechanisms: Vec<Mechanism>,
     rights: Rights,
     extra: Vec<(String, String)>,
+    is_restarted: bool,
 }
 
 impl ClusterBuilder {
     /// One node, both SCRAM mechanisms, and a user `kastellan` with the rights to apply.
     pub fn new(version: KafkaVersion) -> Self {
         let client_mechanisms = Mechanism::ALL.to_vec();
-        Self { version, nodes: 1, client_mechanisms, rights: Rights::apply(), extra: Vec::new() }
+        Self { version, nodes: 1, client_mechanisms, rights: Rights::apply(), extra: Vec::new(), is_restarted: false }
     }
 
     /// One node or three.
@@ -57,6 +61,13 @@ impl ClusterBuilder {
     pub fn property(mut self, key: &str, value: &str) -> Self {
         self.extra.push((key.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Nodes of it are started again later. Its brokers write snapshots all the time, and the first credentials are in one
+    /// when it has started: without them, a broker that starts can forget credentials (`tests/servers/kafka_forgets.rs`).
+    pub fn restarted(mut self) -> Self {
+        self.is_restarted = true;
+        self.property(SNAPSHOT_INTERVAL, "1000")
     }
 
     /// Starts it, and waits until every broker serves and `kastellan` can log in.
@@ -97,6 +108,9 @@ impl ClusterBuilder {
         let kastellan = &cluster.kastellan;
         cluster.set_password(&kastellan.username, Mechanism::ScramSha512, &kastellan.password)?;
         cluster.grant(&principal(&kastellan.username), &self.rights.rules())?;
+        if self.is_restarted {
+            cluster.await_snapshots()?;
+        }
         Ok(cluster)
     }
 }
@@ -162,6 +176,16 @@ impl Cluster {
         let before = node.begin_start()?;
         node.await_start(before)?;
         self.await_brokers(self.nodes.iter().filter(|node| node.is_running()).count())
+    }
+
+    /// Waits until every node has what it knows now in a snapshot; for clusters whose nodes are [`restarted`].
+    ///
+    /// # Errors
+    /// When no snapshot is written.
+    ///
+    /// [`restarted`]: ClusterBuilder::restarted
+    pub fn await_snapshots(&self) -> Result<(), StackError> {
+        self.nodes.iter().try_for_each(Node::await_snapshot)
     }
 
     /// Process ids of the running nodes.

@@ -1,6 +1,7 @@
 //! One node of a cluster: its folder, its addresses, its process.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +16,8 @@ use crate::stack::{StackError, wait_until};
 const START_PATIENCE: Duration = Duration::from_secs(120);
 /// A controlled shutdown moves leaders away first; without a majority it can only give up.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
+/// A broker that writes a snapshot each second takes a few of them on a busy machine.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
 /// What a node logs once all its parts run.
 const STARTED: &str = "Kafka Server started";
 /// What a broker logs for each login or TLS handshake that it refuses (`kafka.md` §4).
@@ -137,6 +140,26 @@ impl Node {
     /// What it logs; appended to by every start.
     pub fn log_file(&self) -> PathBuf {
         self.folder.join("server.log")
+    }
+
+    /// Waits until what the broker knows now is in a snapshot of the metadata.
+    pub fn await_snapshot(&self) -> Result<(), StackError> {
+        // Two more: the first may have begun before.
+        for _ in 0..2 {
+            let before = self.newest_snapshot();
+            if !wait_until(SNAPSHOT_PATIENCE, || self.newest_snapshot() > before) {
+                let server = format!("snapshots of Kafka node {}", self.id);
+                return Err(StackError::NotStarted { server, patience: SNAPSHOT_PATIENCE, log: self.end_of_log() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Its name, which begins with the offset that it ends at.
+    fn newest_snapshot(&self) -> Option<OsString> {
+        let files = std::fs::read_dir(self.folder.join("data/__cluster_metadata-0")).ok()?;
+        let names = files.filter_map(|file| Some(file.ok()?.file_name()));
+        names.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "checkpoint")).max()
     }
 
     fn starts(&self) -> usize {
