@@ -12,7 +12,7 @@ use crate::deliver::{
     Deliveries, DeliveryError, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal,
 };
 use crate::diagnostic::{Chain, Disposition};
-use crate::machine::run_blocking;
+use crate::host::run_blocking;
 use crate::names::{DeliveryName, NamespacedName, UserName};
 use crate::state::{Desired, DesiredDelivery, Observed};
 

@@ -9,7 +9,7 @@ use super::store_effects::store_failure;
 use crate::credential::{Effect, Import, Outcome, Seen, Slot};
 use crate::deliver::{Deliveries, FileTarget, Target};
 use crate::diagnostic::{Chain, Disposition};
-use crate::machine::run_blocking;
+use crate::host::run_blocking;
 use crate::names::{NamespacedName, StoreName};
 use crate::render::Delivered;
 use crate::secret::{Iterations, Material, ScramCredential};

@@ -24,7 +24,7 @@ mod second_opinion;
 mod store_effects;
 mod verify;
 
-pub use crate::machine::{now, random_bytes};
+pub use crate::host::{now, random_bytes};
 pub use connect::{ClusterLink, ConnectError, Links, Mode, StoreLink, Surroundings, Traffic, connect};
 pub use execute::{Executed, Failed, Finished, Limits, execute};
 pub use observe::{Whom, list_records, observe};

@@ -13,7 +13,7 @@ use crate::credential::{
     Versioned,
 };
 use crate::diagnostic::{Chain, Disposition};
-use crate::machine::{System, run_blocking};
+use crate::host::{System, run_blocking};
 use crate::names::{ClusterName, Generation, NamespacedName, StoreName};
 use crate::secret::{Material, ScramCredential, Secret, draw_password, draw_rotation_id, draw_salt};
 use crate::state::Desired;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::tls::{Tls, is_about_our_certificate, is_end};
 use super::wire::{self, Answer, Answered};
 use super::{KafkaError, boot_now};
-use crate::machine::{self, Close, Stream};
+use crate::host::{self, Close, Stream};
 use crate::names::{BootInstant, HostPort};
 
 /// How a connection is used.
@@ -74,7 +74,7 @@ impl Connection {
             Use::Session => Close::Orderly,
             Use::Probe => Close::Reset,
         };
-        let tcp = timeout_at(until, machine::connect(server, close))
+        let tcp = timeout_at(until, host::connect(server, close))
             .await
             .map_err(|_| silent("the connection"))?
             .map_err(|source| KafkaError::Unreachable { server: server.clone(), source })?;

@@ -29,7 +29,7 @@ mod second_opinion;
 mod tls;
 mod wire;
 
-pub use crate::machine::boot_now;
+pub use crate::host::boot_now;
 pub use crate::names::HostPort;
 pub use admin::{
     AclDeletion, AclScope, Admin, Cluster, QuotaChange, QuotaKeyChange, ScramAlteration, ScramChange, ScramListing,

@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::scram::ClientFirst;
 use super::wire::{Answered, SaslAuthenticated, SaslShaken};
 use super::{Authentication, ErrorCode, KafkaError};
-use crate::machine::run_blocking;
+use crate::host::run_blocking;
 use crate::names::{Mechanism, UserName};
 use crate::secret::{Iterations, Salt, ScramKeys, Secret, derive_keys};
 

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use ring::hmac;
 use subtle::ConstantTimeEq as _;
 
-use crate::machine::random_bytes;
+use crate::host::random_bytes;
 use crate::names::{Mechanism, UserName};
 use crate::secret::{Salt, ScramKeys};
 

@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{KafkaError, TlsSettings};
-use crate::machine::Stream;
+use crate::host::Stream;
 use crate::names::HostPort;
 
 /// Settings made ready for connections; cheap to clone.

@@ -130,5 +130,5 @@ pub async fn take_over(
 
 /// Runs work that blocks where it may. It is completed even if nobody waits for it any more.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    crate::machine::run_blocking(work).await
+    crate::host::run_blocking(work).await
 }

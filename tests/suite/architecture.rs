@@ -21,15 +21,15 @@ const FLOORS: [&[&str]; 13] = [
     &["policy"],
     &["view"],
     &["render", "seal"],
-    &["machine", "kafka", "vault", "k8s", "git"],
+    &["host", "kafka", "vault", "k8s", "git"],
     &["source", "store", "deliver"],
     &["engine"],
     &["cli", "controller", "dashboard"],
 ];
 
 /// Arrows within a floor, each with a reason: material and rotation ids are named by `names`; a connection is opened, and its
-/// permit checked, on the `machine`.
-const SIDEWAYS: [(&str, &str); 2] = [("secret", "names"), ("kafka", "machine")];
+/// permit checked, on the `host`.
+const SIDEWAYS: [(&str, &str); 2] = [("secret", "names"), ("kafka", "host")];
 
 /// The highest floor without IO, clock, environment, async and logging.
 const HIGHEST_PURE_FLOOR: usize = 8;

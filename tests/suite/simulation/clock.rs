@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use kastellan::machine::{Machine, Stream};
+use kastellan::host::{Host, Stream};
 use kastellan::names::{BootInstant, HostPort, Now};
 use turmoil::net::TcpStream;
 
@@ -74,7 +74,7 @@ impl HostMachine {
     }
 }
 
-impl Machine for HostMachine {
+impl Host for HostMachine {
     fn now(&self) -> Now {
         let now = self.clock.now();
         let offset = *self.wall_offset_secs.lock().expect("no panic while it is held");

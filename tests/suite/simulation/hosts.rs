@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use kastellan::host;
 use kastellan::kafka::{Admin, Authentication, Deadlines, Endpoint};
-use kastellan::machine;
 use kastellan::names::{BrokerId, ClusterName};
 use turmoil::net::TcpListener;
 
@@ -51,7 +51,7 @@ pub async fn kastellan(world: Arc<World>, host: usize) -> turmoil::Result {
         let Some(job) = world.take_job(host) else { continue };
         let machine = world.machines[host].clone();
         world.note(|| format!("{host}: begins, {:?} {:?} {:?}", job.asked, job.kill, job.freeze));
-        let end = machine::on(machine, process(world.clone(), host, job)).await;
+        let end = host::on(machine, process(world.clone(), host, job)).await;
         world.note(|| match &end {
             Some(end) => format!("{host}: ends {:?}", end.ended),
             None => format!("{host}: killed"),
@@ -92,7 +92,7 @@ pub async fn applications(world: Arc<World>) -> turmoil::Result {
         let login = world.watch().pick_login();
         if let Some(login) = login {
             let machine = world.machines[KASTELLANS].clone();
-            let _ = machine::on(machine, log_in(&world, login)).await;
+            let _ = host::on(machine, log_in(&world, login)).await;
         }
         world.end_login();
     }

@@ -1,10 +1,10 @@
-//! What a process has from the machine under it: two clocks, a generator, the network, threads for work that blocks.
+//! What a process has from the host under it: two clocks, a generator, the network, threads for work that blocks.
 //! And the stand-in for all four at once, in which a simulation runs the very same engine.
 //!
 //! A stand-in holds for one future and for everything that is polled inside of it ([`on`]), by a task-local. It is not a
 //! parameter, because a clock is read at the last line before a permit runs out, far below whatever could hand it down, and
-//! because a process has one machine: a clock that is simulated beside a network that is not would prove nothing. So nothing
-//! outside of tests ever sees another machine than the real one, and no type carries one.
+//! because a process has one host: a clock that is simulated beside a network that is not would prove nothing. So nothing
+//! outside of tests ever sees another host than the real one, and no type carries one.
 //!
 //! Whoever starts a task of its own inside a stand-in leaves it: use [`run_blocking`], or stay in the future. Intervals and
 //! deadlines are tokio's (`tokio::time::Instant`), which a simulation pauses; `std::time::Instant` would run through it.
@@ -35,8 +35,8 @@ pub enum Close {
     Reset,
 }
 
-/// A machine that stands in for the real one.
-pub trait Machine: Send + Sync {
+/// A host that stands in for the real one.
+pub trait Host: Send + Sync {
     /// Both clocks, now.
     fn now(&self) -> Now;
 
@@ -48,30 +48,30 @@ pub trait Machine: Send + Sync {
 }
 
 tokio::task_local! {
-    static STAND_IN: Arc<dyn Machine>;
+    static STAND_IN: Arc<dyn Host>;
 }
 
-/// Runs `work` on a machine that stands in for the real one.
-pub async fn on<F: Future>(machine: Arc<dyn Machine>, work: F) -> F::Output {
-    STAND_IN.scope(machine, work).await
+/// Runs `work` on a host that stands in for the real one.
+pub async fn on<F: Future>(host: Arc<dyn Host>, work: F) -> F::Output {
+    STAND_IN.scope(host, work).await
 }
 
-/// The machine that stands in for the real one; `None` outside of [`on`].
-fn stand_in() -> Option<Arc<dyn Machine>> {
+/// The host that stands in for the real one; `None` outside of [`on`].
+fn stand_in() -> Option<Arc<dyn Host>> {
     STAND_IN.try_with(Arc::clone).ok()
 }
 
 /// Both clocks, now.
 pub fn now() -> Now {
     match stand_in() {
-        Some(machine) => machine.now(),
+        Some(host) => host.now(),
         None => Now { wall: jiff::Timestamp::now(), boot: boot_clock() },
     }
 }
 
 /// Now on `CLOCK_BOOTTIME`, which goes on while the machine sleeps: a permit may not outlive a closed lid (R1).
 pub fn boot_now() -> BootInstant {
-    stand_in().map_or_else(boot_clock, |machine| machine.now().boot)
+    stand_in().map_or_else(boot_clock, |host| host.now().boot)
 }
 
 fn boot_clock() -> BootInstant {
@@ -88,7 +88,7 @@ pub struct System;
 impl Randomness for System {
     fn fill(&mut self, buffer: &mut [u8]) {
         match stand_in() {
-            Some(machine) => machine.fill(buffer),
+            Some(host) => host.fill(buffer),
             None => {
                 SystemRandom::new().fill(buffer).expect("the operating system's generator works, or nothing does");
             }
@@ -105,8 +105,8 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
 
 /// Opens a connection; what is written to it leaves at once.
 pub async fn connect(server: &HostPort, close: Close) -> std::io::Result<Box<dyn Stream>> {
-    if let Some(machine) = stand_in() {
-        return machine.connect(server).await;
+    if let Some(host) = stand_in() {
+        return host.connect(server).await;
     }
     let tcp = TcpStream::connect((&*server.host, server.port)).await?;
     tcp.set_nodelay(true)?;
