@@ -197,6 +197,9 @@ impl Person<'_> {
     /// the machine says when.
     fn change_of(&self, account: &Account, existing: &[AclRule], quotas: UserQuotas) -> AccessChange {
         let Some(wanted) = self.wanted else { return withdraw_all(existing, quotas) };
+        if self.record.is_some_and(|record| is_owed(record, account)) {
+            return withdraw_all(existing, quotas);
+        }
         let is_bound = self.record.is_some_and(|record| wanted.wanted.is_bound_to(&account.username, record));
         let is_asked_for = is_bound || wanted.wanted.names().contains(&account.username);
         let is_wanted = is_asked_for && wanted.wanted.clusters.contains(&account.cluster);
@@ -223,6 +226,14 @@ impl Person<'_> {
             false => withdraw_all(existing, quotas),
         }
     }
+}
+
+/// Whether a cluster is no longer the user's and still holds something under this name (R12). All of it goes before the user
+/// comes back to the cluster, also where its document asks for the same again: what stayed would be nobody's.
+fn is_owed(record: &Record, account: &Account) -> bool {
+    record.owed.contains_key(&account.cluster)
+        && !record.clusters.contains_key(&account.cluster)
+        && record.names().contains(&account.username)
 }
 
 /// What a name had before a revocation cut it off on a cluster: `None` where it is not cut, or has it back.

@@ -440,6 +440,28 @@ fn clusters_come_and_go() {
     });
 }
 
+/// What it asks for on the cluster again is what was left there while the cluster was away.
+#[test]
+fn a_cluster_that_was_left_while_it_was_away_can_be_joined_again() {
+    run(async {
+        let mut world = World::start().await;
+        let one = rotating("payments", FLIP) + SECOND;
+        let both = one.replace("clusters: [kafka]", "clusters: [kafka, dr]");
+        world.start_second().await;
+        world.apply(&both, &Options::default()).await;
+        let second = world.second.replace(None);
+        world.apply(&one, &Options::default()).await;
+        world.second = second;
+        let is_done = |executed: Executed| executed.users.values().all(|ended| *ended == Finished::Done);
+        assert!(is_done(world.apply(&both, &Options::default()).await), "what is left goes");
+        assert!(is_done(world.apply(&both, &Options::default()).await), "and comes again");
+        let planned = world.plan(&both, &Options::default()).await;
+        assert!(planned.plan.is_empty() && !planned.plan.is_held_up(), "{}", text(&planned));
+        let joined = record(&world, "demo/payments").await;
+        assert!(joined.owed.is_empty() && joined.clusters.len() == 2, "{joined:?}");
+    });
+}
+
 #[test]
 fn drift_beside_an_old_credential_that_is_still_valid() {
     run(async {

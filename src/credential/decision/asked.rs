@@ -49,6 +49,12 @@ fn rotate(record: &Record, wanted: &Wanted, facts: &Facts, now: Timestamp, decis
     if begins && rotation::given_is_unchanged(record, wanted, facts) {
         return decision.block(Blocked::GivenUnchanged);
     }
+    // What is published names every cluster of the record, so all of them have to be ready for it.
+    let joining = record.joining().find(|name| wanted.clusters.contains(name));
+    if let Some(joining) = joining.filter(|_| begins) {
+        let why = format!("it comes to {joining}, and has no access or credential there yet: `apply` first");
+        return decision.block(Blocked::Refused(why));
+    }
     match record.phase {
         Phase::Prepared | Phase::Verified => resume(record, wanted, facts, decision),
         Phase::Idle => begin(record, wanted, facts, vec![Reason::Asked], decision),

@@ -403,3 +403,23 @@ fn a_given_password_that_was_never_used_is_destroyed() {
     assert_eq!(world.document, Some((Generation(3), 3)), "the number of the other one is skipped");
     assert_eq!(world.material.keys().collect::<Vec<_>>(), [&Generation(3)]);
 }
+
+#[test]
+fn a_rotation_that_is_asked_for_waits_until_a_new_cluster_is_ready() {
+    let wanted = rotating(Strategy::MechanismFlip, Some(HOUR), Confirm::None);
+    let world = provisioned_as(&wanted);
+    let dr = ClusterName::parse("dr").unwrap();
+    let both = Wanted { clusters: vec![cluster(), dr.clone()], ..wanted };
+    let facts = world.facts(Some(&both), Some(&Ask::Rotate));
+    let joining = Record {
+        clusters: world.record.iter().flat_map(|record| record.clusters.clone()).chain([(dr, facts_id())]).collect(),
+        ..world.record.clone().unwrap()
+    };
+    let decision = decide(Some(&joining), Some(&both), &facts, Some(&Ask::Rotate), world.now().wall);
+    assert!(matches!(&decision.blocked[..], [Blocked::Refused(why)] if why.contains("dr")), "{decision:?}");
+    assert!(decision.transitions.is_empty());
+}
+
+fn facts_id() -> ClusterId {
+    ClusterId::parse("another").unwrap()
+}
