@@ -1,6 +1,7 @@
 //! What people, other programs and broken machines do to a rotation: each is safe with the rules in place.
 
 use kastellan::credential::{Confirm, Strategy, Wanted, WantedAuthentication};
+use kastellan::names::UserName;
 
 use crate::run::assert_safe;
 use crate::scenario::{Budget, Scenario, Start, rotating};
@@ -127,4 +128,75 @@ fn a_store_that_is_restored_and_an_abort() {
 fn a_given_password_that_changes_at_any_moment() {
     let scenario = Scenario::new("given password", vec![given()]);
     assert_safe(Scenario { budget: Budget { give: 2, ..NONE }, flights: 1, ..scenario });
+}
+
+/// A document that rotates, under this name and on so many clusters.
+fn named(username: &str, clusters: usize) -> Wanted {
+    let username = UserName::parse(username).expect("a valid name");
+    Wanted { username, ..rotating(Strategy::MechanismFlip, clusters, Some(2), Confirm::None) }
+}
+
+fn changing(name: &'static str, variants: Vec<Wanted>, budget: Budget) -> Scenario {
+    Scenario { budget, flights: 1, ..Scenario::new(name, variants) }
+}
+
+#[test]
+fn a_user_that_is_renamed() {
+    let budget = Budget { change: 2, ..NONE };
+    let back = vec![named("payments", 1), named("accounts", 1), named("payments", 1)];
+    assert_safe(changing("renamed, and back", back, budget));
+}
+
+#[test]
+fn a_strategy_that_changes_in_the_middle() {
+    let budget = Budget { rotate: 1, change: 1, ..NONE };
+    let dual = rotating(Strategy::DualUser, 1, Some(2), Confirm::None);
+    assert_safe(changing("from a flip to dual-user", vec![named("payments", 1), dual], budget));
+}
+
+#[test]
+fn a_cluster_that_is_left_while_it_is_away() {
+    let budget = Budget { change: 1, outage: 2, ..NONE };
+    let left = Scenario::new("a cluster is left", vec![named("payments", 2), named("payments", 1)]);
+    assert_safe(Scenario { budget, ..left });
+}
+
+#[test]
+fn a_cluster_that_is_added() {
+    let budget = Budget { rotate: 1, change: 1, outage: 1, ..NONE };
+    let added = Scenario::new("a cluster is added", vec![named("payments", 1), named("payments", 2)]);
+    assert_safe(Scenario { budget, ..added });
+}
+
+#[test]
+fn a_revocation_that_does_not_reach_every_cluster() {
+    let budget = Budget { revoke: 1, outage: 1, ..NONE };
+    assert_safe(on_two_clusters("revocation during an outage", budget));
+}
+
+#[test]
+fn a_revocation_to_another_name() {
+    let budget = Budget { rotate: 1, revoke: 1, ..NONE };
+    let dual = rotating(Strategy::DualUser, 1, Some(2), Confirm::None);
+    assert_safe(Scenario { revokes_to_new_name: true, ..changing("revocation to another name", vec![dual], budget) });
+}
+
+#[test]
+fn a_deletion_that_does_not_reach_every_cluster() {
+    let budget = Budget { remove: 2, outage: 1, ..NONE };
+    assert_safe(on_two_clusters("deletion and undo during an outage", budget));
+}
+
+#[test]
+fn two_processes_in_place() {
+    let in_place = rotating(Strategy::InPlace, 1, Some(2), Confirm::None);
+    let budget = Budget { rotate: 1, ..NONE };
+    assert_safe(Scenario { controllers: 2, ..changing("in-place, two processes", vec![in_place], budget) });
+}
+
+#[test]
+fn an_adoption_by_two_processes() {
+    let wanted = Wanted { adopt: true, ..rotating(Strategy::MechanismFlip, 1, Some(2), Confirm::None) };
+    let adoption = Scenario::new("adoption, two processes", vec![wanted]);
+    assert_safe(Scenario { start: Start::Stranger, budget: NONE, controllers: 2, ..adoption });
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kastellan::credential::{
-    Account, Confirm, Effect, Import, MaterialOrder, Origin, Outcome, Phase, Record, Slot, SlotSeen, Slots, Transition,
+    Account, Effect, Import, MaterialOrder, Origin, Outcome, Phase, Record, Slot, SlotSeen, Slots, Transition,
 };
 use kastellan::names::{ClusterName, Generation};
 
@@ -11,7 +11,7 @@ use crate::kept::Kept;
 use crate::observe::{self, Broker, salt_in};
 use crate::scenario::{PERMIT_TICKS, PLACES, Plant, Scenario};
 use crate::world::{
-    Cluster, Crime, Document, Flight, Material, Pass, STRANGERS, Salt, State, canonical, generation_of, salt_of, wall,
+    Cluster, Crime, Document, Flight, Material, Pass, STRANGERS, Salt, State, canonical, generation_of, salt_of,
 };
 
 /// What becomes of the requests of one effect. Numbers count its requests.
@@ -37,10 +37,10 @@ pub enum After {
 
 /// One change of one slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Alteration {
-    cluster: usize,
-    place: u8,
-    salt: Salt,
+pub struct Alteration {
+    pub cluster: usize,
+    pub place: u8,
+    pub salt: Salt,
 }
 
 impl Scenario {
@@ -239,30 +239,6 @@ impl Scenario {
         After::Goes(pass)
     }
 
-    /// Crimes of a record write.
-    fn accuse_record(&self, state: &mut State, record: &Record) {
-        let Some(before) = state.store.record.clone() else { return };
-        let is_known = before.phase.may_become(record.phase) && before.allotted <= record.allotted;
-        let is_planted = matches!(self.plant, Plant::NumberFromActive | Plant::AbortFromVerified);
-        if !is_known && !is_planted {
-            state.commit(Crime::UnknownStep);
-        }
-        if record.phase == Phase::Retiring && before.phase != Phase::Retiring && !self.may_retire(state, &before) {
-            state.commit(Crime::EarlyRevocation);
-        }
-    }
-
-    /// I4, by the documents as they really are.
-    fn may_retire(&self, state: &State, record: &Record) -> bool {
-        let Some(wanted) = state.wanted.map(|variant| &self.wanted[usize::from(variant)]) else { return true };
-        let Some(rotation) = &wanted.rotation else { return record.confirmed_at.is_some() };
-        let is_over =
-            rotation.overlap.is_none_or(|overlap| record.overlap_from.is_some_and(|from| from + overlap <= wall()));
-        let is_confirmed = rotation.confirm == Confirm::None || record.confirmed_at.is_some();
-        let works = record.active.as_ref().is_some_and(|slot| self.works(state, place_of(self, slot), salt_in(slot)));
-        is_over && is_confirmed && works
-    }
-
     fn look(&self, state: &State, pass: &mut Pass, accounts: &BTreeSet<Account>, fate: Fate) {
         let broker = if fate == Fate::Stale { Broker::Lagging } else { Broker::Leading };
         for account in accounts {
@@ -404,54 +380,6 @@ impl Scenario {
         self.arrive(state, alteration);
     }
 
-    /// Crimes of a change of a slot.
-    fn accuse_alteration(&self, state: &mut State, alteration: Alteration) {
-        let Alteration { cluster, place, salt } = alteration;
-        let found = state.clusters[cluster].slots[usize::from(place)];
-        let Some(record) = state.store.record.clone() else { return };
-        let has_salt = |slot: Option<&Slot>, salt: Salt| slot.is_some_and(|slot| salt_in(slot) == salt);
-        if salt != 0 {
-            let cut = |revocation: &kastellan::credential::Revocation| {
-                let is_done = |name| revocation.cuts.get(name).is_some_and(|cut| cut.done_at.is_some());
-                is_done(&self.clusters[cluster]) && revocation.slots.iter().any(|slot| has_salt(Some(slot), salt))
-            };
-            if record.revocation.as_deref().is_some_and(cut) {
-                state.commit(Crime::RevokedAgain);
-            }
-        }
-        if found == 0 || found == salt {
-            return;
-        }
-        let goes = matches!(record.phase, Phase::Deleting | Phase::Deleted | Phase::Revoking);
-        let active = has_salt(record.active.as_ref(), found);
-        let previous = has_salt(record.previous.as_deref(), found) && record.phase != Phase::Retiring;
-        let pending =
-            has_salt(record.pending.as_deref(), found) && !matches!(record.phase, Phase::Prepared | Phase::Aborting);
-        if (active || previous || pending) && !goes && !record.overwrites() && !record.is_first() {
-            state.commit(Crime::Overwrite);
-        }
-    }
-
-    /// R6: what somebody else put there is left alone, unless it is adopted, or in a slot that is in use by the record under
-    /// which it is sent; a copy that lands later cannot look again.
-    fn accuse_stranger(&self, state: &mut State, pass: &Pass, alteration: Alteration) {
-        let Alteration { cluster, place, .. } = alteration;
-        let found = state.clusters[cluster].slots[usize::from(place)];
-        let Some(record) = &pass.record else { return };
-        if found >= STRANGERS {
-            let is_adopted = record.adopted.iter().any(|slot| {
-                slot.cluster == self.clusters[cluster]
-                    && slot.salt.as_ref().is_some_and(|named| named.bytes()[0] == found)
-            });
-            let is_drift = |slot: &Slot| place_of(self, slot) == place;
-            let previous = record.previous.as_deref().filter(|_| record.phase != Phase::Retiring);
-            let in_use = record.active.iter().chain(previous);
-            if !is_adopted && !in_use.into_iter().any(is_drift) {
-                state.commit(Crime::StrangerHarmed);
-            }
-        }
-    }
-
     /// R3, or without it.
     fn put_document(
         &self,
@@ -519,37 +447,32 @@ impl Scenario {
         }
     }
 
-    /// Whether a credential logs in on every broker of every cluster.
+    /// The clusters that the document tells applications of, one bit each.
+    pub fn told(&self, state: &State) -> u8 {
+        let Some(record) = state.record() else { return u8::MAX };
+        // A revocation does not wait for a cluster that is away (R12).
+        if record.phase == Phase::Revoking && self.budget.outage > 0 {
+            return 0;
+        }
+        let is_told =
+            |name: &ClusterName| record.clusters.contains_key(name) && record.joining().all(|joining| joining != name);
+        let bits = (0..).zip(&self.clusters).filter(|(_, name)| is_told(name)).map(|(bit, _)| 1 << bit);
+        bits.fold(0, |all: u8, bit: u8| all | bit)
+    }
+
+    /// Whether a credential logs in on every broker of every cluster that the document tells of.
     pub fn works(&self, state: &State, place: u8, salt: Salt) -> bool {
+        self.works_on(state, self.told(state), place, salt)
+    }
+
+    pub fn works_on(&self, state: &State, clusters: u8, place: u8, salt: Salt) -> bool {
         let password = password_of(state, salt);
-        // Where the document tells applications to go.
-        let is_members = |name: &ClusterName| {
-            let record = state.record();
-            record.is_none_or(|record| {
-                record.clusters.contains_key(name) && record.joining().all(|joining| joining != name)
-            })
-        };
-        let members = (0..).zip(&state.clusters).zip(&self.clusters).filter(|(_, name)| is_members(name));
-        members.map(|(cluster, _)| cluster).all(|(index, cluster)| {
+        let members = (0..).zip(&state.clusters).filter(|(index, _)| clusters & (1 << index) != 0);
+        members.into_iter().all(|(index, cluster)| {
             let mut views = [&cluster.slots, &cluster.lagging].into_iter();
             state.hurt.contains(&(index, place))
                 || views.all(|slots| password_of(state, slots[usize::from(place)]) == password)
         })
-    }
-
-    /// A thief's open connection has whatever access its name has.
-    fn note_access(&self, state: &mut State, account: &Account, grants: bool) {
-        let revocation = state.record().and_then(|record| record.revocation.as_deref());
-        let is_revoked =
-            revocation.is_some_and(|revocation| revocation.slots.iter().any(|slot| slot.username == account.username));
-        if !is_revoked {
-            return;
-        }
-        if !grants {
-            state.thief.is_cut = true;
-        } else if state.thief.is_cut && state.thief.is_connected {
-            state.commit(Crime::ThiefIsBack);
-        }
     }
 }
 

@@ -129,7 +129,7 @@ fn using_material_whatever_it_holds() {
 #[test]
 fn restoring_a_store_under_its_processes() {
     let budget = Budget { rotate: 1, restore: 1, ..none() };
-    assert_found(Scenario { plant: Plant::RestoreAtOnce, ..flip("R9: restored under a pending upsert", budget) }, "I8");
+    assert_found(Scenario { plant: Plant::RestoreAtOnce, ..flip("R9: restored under a pending upsert", budget) }, "I1");
 }
 
 #[test]

@@ -1,108 +1,18 @@
 //! The model: every action that is possible in a state, and what must be true in all of them.
 
-use std::fmt;
-
-use kastellan::credential::{Ask, Effect, Phase, Record, Slot, Strategy, WantedAuthentication};
-use kastellan::names::{ClusterName, Generation, UserName};
+use kastellan::credential::{Ask, Effect, Phase, WantedAuthentication};
+use kastellan::names::Generation;
 use stateright::{Model, Property};
 
+use crate::action::Action;
 use crate::effects::{After, Fate, place_of};
 use crate::observe::salt_in;
 use crate::process::Coming;
 use crate::scenario::{PERMIT_TICKS, Plant, Scenario, Start};
-use crate::world::{
-    Cluster, Consumer, Crime, Document, Material, Pass, STRANGERS, State, Store, Thief, aged, generation_of,
-};
+use crate::world::{Cluster, Consumer, Crime, Pass, STRANGERS, State, Store, Thief, aged};
 
 /// The highest number that is explored.
 const NUMBERS_MAX: u64 = 6;
-
-/// One thing that may happen.
-#[derive(Clone, PartialEq)]
-pub enum Action {
-    /// A process reads everything and plans a pass, for what a person asks or on its own.
-    Begin { process: u8, ask: Option<Ask>, is_stale: bool },
-    /// A process goes on with its pass: this is what it does.
-    Step { process: u8, step: Box<(Pass, Coming)>, fate: Fate },
-    /// A process dies, or gives its pass up.
-    Crash { process: u8 },
-    /// A late request takes effect.
-    Land { flight: u8 },
-    /// The lagging broker of a cluster applies its next change.
-    CatchUp { cluster: u8 },
-    /// An application reads its credential again and logs in with it.
-    Reload { consumer: u8 },
-    /// Time passes.
-    Tick,
-    /// The document of the user goes away, comes back, or changes.
-    Edit { wanted: Option<u8> },
-    /// Somebody else puts something into a slot; 0 deletes what is there.
-    Meddle { cluster: u8, place: u8, salt: u8 },
-    /// A cluster is rebuilt, empty.
-    Rebuild { cluster: u8 },
-    /// A cluster goes away, or comes back.
-    Outage { cluster: u8 },
-    /// A snapshot of the store is taken.
-    Snapshot,
-    /// The store is what it was in the snapshot.
-    Restore,
-    /// The given password changes at its source.
-    Give,
-    /// All brokers are restarted, as a revocation asks for.
-    RestartBrokers,
-}
-
-impl fmt::Debug for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Begin { process, ask, is_stale } => {
-                write!(f, "{process}: begins")?;
-                ask.as_ref().map_or(Ok(()), |ask| write!(f, " {ask:?}"))?;
-                if *is_stale { write!(f, " on an old record") } else { Ok(()) }
-            }
-            Self::Step { process, step, fate } => {
-                write!(f, "{process}: ")?;
-                match &step.1 {
-                    Coming::Act(effect) => write!(f, "{}{}", effect.name(), Detail(effect))?,
-                    Coming::Fence => f.write_str("waits for a fence")?,
-                    Coming::Done => f.write_str("is done")?,
-                    Coming::Waits(why) => write!(f, "waits: {why}")?,
-                    Coming::Blocked(blocked) => write!(f, "is blocked: {blocked:?}")?,
-                }
-                if *fate == Fate::Fine { Ok(()) } else { write!(f, " ({fate:?})") }
-            }
-            Self::Crash { process } => write!(f, "{process}: dies"),
-            Self::Land { flight } => write!(f, "late request {flight} lands"),
-            Self::CatchUp { cluster } => write!(f, "broker of cluster {cluster} catches up"),
-            Self::Reload { consumer } => write!(f, "consumer {consumer} reloads"),
-            Self::Tick => f.write_str("tick"),
-            Self::Edit { wanted } => write!(f, "documents: {wanted:?}"),
-            Self::Meddle { cluster, place, salt } => write!(f, "somebody puts {salt} into {cluster}/{place}"),
-            Self::Rebuild { cluster } => write!(f, "cluster {cluster} is rebuilt"),
-            Self::Outage { cluster } => write!(f, "cluster {cluster} goes away, or comes back"),
-            Self::Snapshot => f.write_str("a snapshot of the store"),
-            Self::Restore => f.write_str("the store is restored"),
-            Self::Give => f.write_str("another password is given"),
-            Self::RestartBrokers => f.write_str("the brokers are restarted"),
-        }
-    }
-}
-
-struct Detail<'a>(&'a Effect);
-
-impl fmt::Display for Detail<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Effect::Material(order) => write!(f, " of {}", order.generation),
-            Effect::Record(record) => write!(f, " with {} permits", record.permits.len()),
-            Effect::Upsert { slot, .. } | Effect::Login { slot, .. } | Effect::Deliver { slot, .. } => {
-                write!(f, " of {}", slot.generation)
-            }
-            Effect::Document(slot) => write!(f, " of {}", slot.generation),
-            _ => Ok(()),
-        }
-    }
-}
 
 impl Model for Scenario {
     type State = State;
@@ -162,8 +72,7 @@ impl Model for Scenario {
             }
             Action::CatchUp { cluster } => state.clusters[usize::from(cluster)].catch_up(),
             Action::Reload { consumer } => {
-                let held = state.file;
-                state.consumers[usize::from(consumer)] = Consumer { held, behind_ticks: 0 };
+                state.consumers[usize::from(consumer)] = self.reader_of(&state);
             }
             Action::Tick => self.tick(&mut state),
             Action::Edit { wanted } => {
@@ -299,7 +208,8 @@ impl Scenario {
             }
         }
         let held = if self.start == Start::Stranger { Some((0, STRANGERS)) } else { state.file };
-        state.consumers.push(Consumer { held, behind_ticks: 0 });
+        let reader = Consumer { held, ..self.reader_of(&state) };
+        state.consumers.push(reader);
         if let Some(effect) = self.paused_before {
             self.pause_before(&mut state, effect);
         }
@@ -326,7 +236,7 @@ impl Scenario {
         state.passes[0] = Some(Box::new(pass));
     }
 
-    fn is_given(&self) -> bool {
+    pub fn is_given(&self) -> bool {
         matches!(self.wanted[0].authentication, WantedAuthentication::Scram { given: Some(_), .. })
     }
 
@@ -404,7 +314,7 @@ impl Scenario {
             actions.push(begin(Some(Ask::Abort), false));
         }
         if budget.revoke > 0 {
-            actions.push(begin(Some(Ask::Revoke { new_name: false }), false));
+            actions.push(begin(Some(Ask::Revoke { new_name: self.revokes_to_new_name }), false));
         }
         if self.is_restored(state) {
             actions.extend([begin(Some(Ask::Recover), false), begin(Some(Ask::Import), false)]);
@@ -418,7 +328,7 @@ impl Scenario {
     }
 
     /// Whether a revocation has cut everything and waits for somebody to restart the brokers.
-    fn waits_for_restart(&self, state: &State) -> bool {
+    pub fn waits_for_restart(&self, state: &State) -> bool {
         let revocation = state.record().and_then(|record| record.revocation.as_deref());
         revocation.is_some_and(|revocation| {
             let mut cuts = revocation.cuts.values();
@@ -429,7 +339,7 @@ impl Scenario {
     }
 
     /// The generation that every consumer holds, where that is what an old credential waits for.
-    fn acknowledged(&self, state: &State) -> Option<Generation> {
+    pub fn acknowledged(&self, state: &State) -> Option<Generation> {
         let record = state.record().filter(|record| matches!(record.phase, Phase::Published | Phase::Confirmed))?;
         let active = record.active.as_ref().filter(|_| record.confirmed_at.is_none())?;
         let has_moved = |consumer: &Consumer| consumer.held == Some((place_of(self, active), salt_in(active)));
@@ -534,7 +444,12 @@ impl Scenario {
         state.flights.is_empty() && state.passes.iter().flatten().all(|pass| pass.progress.looked.is_empty())
     }
 
-    fn is_late(&self, state: &State, consumer: &Consumer) -> bool {
+    /// An application that has just read what is delivered.
+    pub fn reader_of(&self, state: &State) -> Consumer {
+        Consumer { held: state.file, told: self.told(state), behind_ticks: 0 }
+    }
+
+    pub fn is_late(&self, state: &State, consumer: &Consumer) -> bool {
         state.file.is_some() && consumer.held != state.file
     }
 
@@ -558,266 +473,5 @@ impl Scenario {
             let consumer = &mut state.consumers[index];
             consumer.behind_ticks = if is_late { (consumer.behind_ticks + 1).min(overlap) } else { 0 };
         }
-    }
-
-    fn is_restored(&self, state: &State) -> bool {
-        state.budget.restore < self.budget.restore
-    }
-
-    /// Whether a credential that is published may be expected to work.
-    fn is_held_to(&self, state: &State, salt: u8) -> bool {
-        let Some(record) = state.record() else { return false };
-        let is_revoked =
-            record.revocation.iter().flat_map(|revocation| &revocation.slots).any(|slot| salt_in(slot) == salt);
-        let is_leaving = matches!(record.phase, Phase::Deleting | Phase::Deleted);
-        // After a restore a document may be older than what applications have.
-        let is_outdated = self.is_restored(state) && state.file.is_some_and(|(_, file)| file != salt);
-        // In place, and where a recovery has no other, what is overwritten does not work until the new one is published.
-        let is_active = record.active.as_ref().is_some_and(|active| salt_in(active) == salt);
-        let is_in_place = self.wanted[0].rotation.as_ref().is_some_and(|one| one.strategy == Strategy::InPlace);
-        let is_newer_delivered = state.file.is_some_and(|(_, file)| file != salt);
-        let is_overwritten = record.overwrites() && is_active && (is_in_place || is_newer_delivered);
-        let is_published = salt >= STRANGERS || !record.is_first();
-        !is_revoked && !is_leaving && !is_outdated && !is_overwritten && is_published
-    }
-
-    fn newest_works(&self, state: &State) -> bool {
-        let document = match state.store.document {
-            Some(Document::Live { salt, place }) => Some((place, salt)),
-            Some(Document::Tombstone { .. }) | None => None,
-        };
-        let mut published = document.into_iter().chain(state.file);
-        published.all(|(place, salt)| !self.is_held_to(state, salt) || self.works(state, place, salt))
-    }
-
-    fn nobody_is_locked_out(&self, state: &State) -> bool {
-        let rotation = self.wanted[0].rotation.as_ref();
-        if rotation.is_none_or(|rotation| rotation.strategy == Strategy::InPlace) {
-            return true;
-        }
-        let mut held = state.consumers.iter().filter_map(|consumer| consumer.held);
-        held.all(|(place, salt)| !self.is_held_to(state, salt) || self.works(state, place, salt))
-    }
-
-    fn has_no_orphan(&self, state: &State) -> bool {
-        // Access that nobody answers for is an orphan too.
-        let is_claimed = |cluster: &ClusterName, name: &UserName| {
-            state.record().is_some_and(|record| {
-                let is_known = record.clusters.contains_key(cluster) && record.claims_username();
-                (is_known || record.owed.contains_key(cluster)) && record.names().contains(name)
-            })
-        };
-        let is_named = state.clusters.iter().zip(&self.clusters).all(|(cluster, at)| {
-            let mut names = (0..).zip(&self.names);
-            names.all(|(bit, name)| cluster.access & (1 << bit) == 0 || is_claimed(at, name))
-        });
-        is_named && self.has_no_orphaned_slot(state)
-    }
-
-    fn has_no_orphaned_slot(&self, state: &State) -> bool {
-        state.clusters.iter().zip(&self.clusters).all(|(cluster, name)| {
-            (0..).zip(&cluster.slots).all(|(place, &salt)| {
-                let is_named = || {
-                    let record = state.record();
-                    record.is_some_and(|record| {
-                        record.slots_on(name).any(|slot| salt_in(slot) == salt && place_of(self, slot) == place)
-                    })
-                };
-                salt == 0 || salt >= STRANGERS || state.lost.contains(&salt) || is_named()
-            })
-        })
-    }
-
-    /// Wherever nobody is at work, a process that comes and is not disturbed brings everything to rest.
-    fn is_finished_by_a_fresh_process(&self, state: &State) -> bool {
-        let is_quiet = state.passes.iter().all(Option::is_none) && state.flights.is_empty();
-        if !is_quiet || state.crimes != 0 {
-            return true;
-        }
-        let mut state = state.clone();
-        state.clusters.iter_mut().for_each(|cluster| cluster.is_down = false);
-        self.finish(&mut state).is_some_and(|()| self.is_at_rest(&state))
-    }
-
-    /// One process alone, without a fault, until there is nothing to do. `None` if that never comes.
-    pub fn finish(&self, state: &mut State) -> Option<()> {
-        /// More passes, and more moments of waiting, than any story takes.
-        const PASSES_MAX: usize = 40;
-        for _ in 0..PASSES_MAX {
-            let before = state.clone();
-            for cluster in &mut state.clusters {
-                while !cluster.behind.is_empty() {
-                    cluster.catch_up();
-                }
-            }
-            for index in 0..state.consumers.len() {
-                if self.is_late(state, &state.consumers[index]) {
-                    state.consumers[index] = Consumer { held: state.file, behind_ticks: 0 };
-                }
-            }
-            let acknowledged = self.acknowledged(state).map(|generation| Ask::Acknowledge(Some(generation)));
-            let restarted = self.waits_for_restart(state).then_some(Ask::Acknowledge(None));
-            if restarted.is_some() {
-                state.thief.is_connected = false;
-            }
-            let is_lost = !state.lost.is_empty();
-            let asks = [restarted, None, acknowledged, Some(Ask::Recover).filter(|_| is_lost)];
-            // What a person does comes after what is done without one; a restart of the brokers is waited for.
-            let first = usize::from(asks[0].is_none());
-            for ask in &asks[first..] {
-                if *state != before {
-                    break;
-                }
-                if let Some(pass) = self.begin(state, ask.as_ref(), false) {
-                    match self.finish_pass(state, pass)? {
-                        Coming::Blocked(_) if ask.is_none() && !is_lost => return Some(()),
-                        _ => {}
-                    }
-                }
-            }
-            if *state == before {
-                self.tick(state);
-            }
-            if *state == before {
-                return Some(());
-            }
-        }
-        None
-    }
-
-    /// One pass without a fault, and how it ends. `None` if it never does.
-    fn finish_pass(&self, state: &mut State, pass: Pass) -> Option<Coming> {
-        /// More than any pass takes.
-        const STEPS_MAX: usize = 80;
-        let mut running = Some(pass);
-        for _ in 0..STEPS_MAX {
-            let Some(mut pass) = running.take() else { return Some(Coming::Done) };
-            match self.upcoming(state, &mut pass) {
-                Coming::Act(effect) => {
-                    // A login waits for brokers that lag.
-                    state.clusters.iter_mut().for_each(|cluster| (0..2).for_each(|_| cluster.catch_up()));
-                    let before = pass.clone();
-                    let After::Goes(after) = self.execute(state, pass, &effect, Fate::Fine) else {
-                        return Some(Coming::Done);
-                    };
-                    if after == before {
-                        return Some(Coming::Done);
-                    }
-                    running = Some(after);
-                }
-                Coming::Fence => {
-                    self.tick(state);
-                    pass.age(self);
-                    running = Some(pass);
-                }
-                end @ (Coming::Done | Coming::Waits(_) | Coming::Blocked(_)) => return Some(end),
-            }
-        }
-        None
-    }
-
-    /// What a fresh process makes of a state, in a few lines.
-    pub fn explain(&self, state: &State) -> String {
-        let mut rest = state.clone();
-        rest.clusters.iter_mut().for_each(|cluster| cluster.is_down = false);
-        let is_over = self.finish(&mut rest).is_some();
-        format!("which is\n{}and ends ({is_over}) in\n{}", self.describe(state), self.describe(&rest))
-    }
-
-    fn describe(&self, state: &State) -> String {
-        let record = state.record().map(|record| {
-            let slot = |slot: &Slot| (place_of(self, slot), salt_in(slot));
-            let permits = record.permits.iter().map(|permit| {
-                let place = self.place(&permit.username, permit.mechanism);
-                (permit.id.0, place, permit.content)
-            });
-            format!(
-                "{} generation {} allotted {} active {:?} pending {:?} previous {:?} adopted {} permits {:?} destroy {:?} owed {} \
-                 revocation {:?}",
-                record.phase,
-                record.generation,
-                record.allotted,
-                record.active.as_ref().map(slot),
-                record.pending.as_deref().map(slot),
-                record.previous.as_deref().map(slot),
-                record.adopted.len(),
-                permits.collect::<Vec<_>>(),
-                record.destroy,
-                record.owed.len(),
-                record.revocation.as_ref().map(|revocation| revocation.cuts.values().map(|cut| cut.done_at).collect::<Vec<_>>()),
-            )
-        });
-        let State { clusters, file, consumers, hurt, lost, wanted, .. } = state;
-        let slots = clusters.iter().map(|cluster| (cluster.slots, cluster.lagging, cluster.access)).collect::<Vec<_>>();
-        let materials = state.store.materials.iter().map(|(number, material)| {
-            (*number, material.as_ref().map(|material| (material.place, material.salt, material.password)))
-        });
-        format!(
-            "  {record:?}\n  slots {slots:?}\n  document {:?} file {file:?} consumers {consumers:?}\n  materials {:?} hurt \
-             {hurt:?} lost {lost:?} wanted {wanted:?} crimes {}\n",
-            state.store.document,
-            materials.collect::<Vec<_>>(),
-            state.crimes,
-        )
-    }
-
-    /// Whether everything is as it is described, and nothing is left over.
-    fn is_at_rest(&self, state: &State) -> bool {
-        let wanted = state.wanted.map(|variant| &self.wanted[usize::from(variant)]);
-        let Some(record) = state.record() else {
-            return state.clusters.iter().all(|cluster| cluster.slots.iter().all(|salt| *salt == 0))
-                || wanted.is_some();
-        };
-        let is_stranger = |salt: u8| salt >= STRANGERS || state.lost.contains(&salt);
-        let is_held_up = state.clusters.iter().any(|cluster| cluster.slots.iter().any(|&salt| is_stranger(salt)));
-        if is_held_up && wanted.is_none_or(|wanted| !wanted.adopt) {
-            return true;
-        }
-        let active = record.active.as_ref().map(|slot| (place_of(self, slot), salt_in(slot)));
-        let is_asked = |name: &ClusterName| wanted.is_some_and(|wanted| wanted.clusters.contains(name));
-        let holds = |cluster: &Cluster, expected: Option<(u8, u8)>| {
-            let mut slots = (0..).zip(&cluster.slots);
-            slots.all(|(place, &salt)| salt == expected.filter(|(at, _)| *at == place).map_or(0, |(_, salt)| salt))
-        };
-        let names = wanted.map_or(&[][..], |wanted| wanted.names());
-        let bits = (0..).zip(&self.names).filter(|(_, name)| names.contains(name)).map(|(bit, _)| 1 << bit);
-        let access = bits.fold(0, |all: u8, bit: u8| all | bit);
-        let clusters = state.clusters.iter().zip(&self.clusters).all(|(cluster, name)| {
-            let is_asked = is_asked(name) && record.phase == Phase::Idle;
-            let slots = holds(cluster, active.filter(|_| is_asked));
-            slots && cluster.access == if is_asked { access } else { 0 }
-        });
-        let published = match state.store.document {
-            Some(Document::Live { salt, place }) => Some((place, salt)),
-            Some(Document::Tombstone { .. }) | None => None,
-        };
-        match (record.phase, wanted) {
-            (Phase::Idle, Some(_)) => {
-                // What a crashed attempt drew and nobody was ever told is no password of anything.
-                let is_known =
-                    |material: &Material| material.password != material.salt || state.sent.contains(&material.salt);
-                // What stands above the highest number is used by the next attempt, or goes (R8).
-                let materials = state.store.materials.iter().filter(|(number, _)| *number <= record.allotted.0);
-                let materials = materials.filter_map(|(_, material)| material.as_ref());
-                let leftovers = materials.filter(|material| is_known(material)).count();
-                clusters
-                    && published == active
-                    && state.file == active
-                    && leftovers == 1
-                    && record.previous.is_none()
-                    && record.destroy.is_empty()
-                    && record.owed.is_empty()
-                    && active.is_some_and(|(_, salt)| generation_of(salt) == record.generation.0)
-                    && self.is_as_given(state, record)
-            }
-            (Phase::Deleted, None) => clusters && published.is_none() && state.file.is_none(),
-            _ => false,
-        }
-    }
-
-    /// A given password is the one that was given last.
-    fn is_as_given(&self, state: &State, record: &Record) -> bool {
-        let password = state.material(record.generation.0).map(|material| material.password);
-        !self.is_given() || password == Some(200 + state.given)
     }
 }

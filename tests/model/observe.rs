@@ -151,6 +151,13 @@ pub fn facts(
             let is_wanted =
                 wanted.is_some_and(|wanted| wanted.names().contains(username) && wanted.clusters.contains(name));
             let cut = is_cut(record, name, username, revokes);
+            // What a cluster is owed goes wholly before the user comes back to it.
+            let is_owed = record.is_some_and(|record| {
+                record.owed.contains_key(name)
+                    && !record.clusters.contains_key(name)
+                    && record.names().contains(username)
+            });
+            let is_wanted = is_wanted && !is_owed;
             let is_noted = revokes || record.is_some_and(|record| record.revocation.is_some());
             let access = AccessFact {
                 grants: is_wanted && (!present || cut),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model as _};
 
-use crate::model::Action;
+use crate::action::Action;
 use crate::scenario::Scenario;
 
 /// Explores everything; every invariant holds, and what should be possible is.
@@ -58,11 +58,11 @@ fn violation(scenario: &Scenario, actions_max: usize) -> Option<(&'static str, V
         .discoveries()
         .into_iter()
         .filter(|(property, _)| checker.model().property(property).expectation.discovery_is_failure());
-    let (property, path) = failures.min_by_key(|(_, path)| path.clone().into_actions().len())?;
+    let (property, path) = failures.min_by_key(|(property, path)| (path.clone().into_actions().len(), *property))?;
     Some((property, path.into_actions(), checker.unique_state_count()))
 }
 
-fn story(path: stateright::Path<crate::world::State, crate::model::Action>) -> String {
+fn story(path: stateright::Path<crate::world::State, crate::action::Action>) -> String {
     path.into_actions().iter().map(|action| format!("  {action:?}\n")).collect()
 }
 

@@ -120,6 +120,8 @@ pub struct Scenario {
     pub stale_reads: bool,
     pub budget: Budget,
     pub start: Start,
+    /// Whether a revocation moves the user to another name.
+    pub revokes_to_new_name: bool,
     /// At the beginning one process has come with a rotation as far as this effect, and is paused before it.
     pub paused_before: Option<&'static str>,
     pub plant: Plant,
@@ -141,7 +143,12 @@ impl Scenario {
             }
         }
         assert!(names.len() * MECHANISMS.len() <= PLACES, "a state has room for {PLACES} places");
-        let clusters = wanted[0].clusters.clone();
+        let mut clusters = Vec::new();
+        for cluster in wanted.iter().flat_map(|variant| &variant.clusters) {
+            if !clusters.contains(cluster) {
+                clusters.push(cluster.clone());
+            }
+        }
         Self {
             name,
             wanted,
@@ -152,6 +159,7 @@ impl Scenario {
             stale_reads: false,
             budget: Budget { rotate: 1, ..Budget::default() },
             start: Start::Provisioned,
+            revokes_to_new_name: false,
             paused_before: None,
             plant: Plant::Nothing,
             user: "payments/payments".parse().expect("a valid name"),

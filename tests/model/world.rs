@@ -143,6 +143,8 @@ pub struct Flight {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Consumer {
     pub held: Option<(u8, Salt)>,
+    /// The clusters it was told of with it, one bit each.
+    pub told: u8,
     pub behind_ticks: u8,
 }
 
