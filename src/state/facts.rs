@@ -174,7 +174,10 @@ impl Person<'_> {
         };
         let existing: &[AclRule] = acls.get(&account.username).map_or(&[], Vec::as_slice);
         let existing_quotas = quotas.get(&account.username).copied().unwrap_or_default();
-        let change = self.change_of(account, existing, existing_quotas);
+        let change = match self.record.is_some_and(|record| is_owed(record, account, &seen.id)) {
+            true => withdraw_all(existing, existing_quotas),
+            false => self.change_of(account, existing, existing_quotas),
+        };
         let is_unmanaged = |wanted: &DesiredUser| {
             wanted.rules.is_none() && !existing.is_empty() || wanted.quotas.is_none() && !existing_quotas.is_empty()
         };
@@ -197,9 +200,6 @@ impl Person<'_> {
     /// the machine says when.
     fn change_of(&self, account: &Account, existing: &[AclRule], quotas: UserQuotas) -> AccessChange {
         let Some(wanted) = self.wanted else { return withdraw_all(existing, quotas) };
-        if self.record.is_some_and(|record| is_owed(record, account)) {
-            return withdraw_all(existing, quotas);
-        }
         let is_bound = self.record.is_some_and(|record| wanted.wanted.is_bound_to(&account.username, record));
         let is_asked_for = is_bound || wanted.wanted.names().contains(&account.username);
         let is_wanted = is_asked_for && wanted.wanted.clusters.contains(&account.cluster);
@@ -228,12 +228,11 @@ impl Person<'_> {
     }
 }
 
-/// Whether a cluster is no longer the user's and still holds something under this name (R12). All of it goes before the user
-/// comes back to the cluster, also where its document asks for the same again: what stayed would be nobody's.
-fn is_owed(record: &Record, account: &Account) -> bool {
-    record.owed.contains_key(&account.cluster)
-        && !record.clusters.contains_key(&account.cluster)
-        && record.names().contains(&account.username)
+/// Whether the cluster that was seen is one that the user left, or lost, and that still holds something under this name (R12).
+/// All of it goes before the user comes back to it, also where its document asks for the same again: what stayed would be
+/// nobody's. Another cluster that took its name owes nothing, and whoever comes to it gets access at once.
+fn is_owed(record: &Record, account: &Account, seen: &ClusterId) -> bool {
+    record.owed.get(&account.cluster).is_some_and(|owed| owed.id == *seen) && record.names().contains(&account.username)
 }
 
 /// What a name had before a revocation cut it off on a cluster: `None` where it is not cut, or has it back.

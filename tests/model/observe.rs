@@ -153,8 +153,7 @@ pub fn facts(
             let cut = is_cut(record, name, username, revokes);
             // What a cluster is owed goes wholly before the user comes back to it.
             let is_owed = record.is_some_and(|record| {
-                record.owed.contains_key(name)
-                    && !record.clusters.contains_key(name)
+                record.owed.get(name).is_some_and(|owed| owed.id == cluster_id(index, cluster))
                     && record.names().contains(username)
             });
             let is_wanted = is_wanted && !is_owed;

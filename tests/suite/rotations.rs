@@ -13,7 +13,7 @@ use kastellan::secret::{Material, Salt};
 use kastellan::store::{CredentialWrite, RecordWrite, SecretReader as _, Store as _, StoreReader as _};
 use kastellan::view::{PlanView, StatusView, UserStatus, plan_text, status_text};
 
-use super::support::broker::{Change, Fault, FaultKind, Settings, credential_of};
+use super::support::broker::{Change, Fault, FaultKind, InProcessCluster, Settings, credential_of};
 use super::support::world::{Planned, SECOND, World, documents, user};
 
 const SHA_512: Mechanism = Mechanism::ScramSha512;
@@ -459,6 +459,25 @@ fn a_cluster_that_was_left_while_it_was_away_can_be_joined_again() {
         assert!(planned.plan.is_empty() && !planned.plan.is_held_up(), "{}", text(&planned));
         let joined = record(&world, "demo/payments").await;
         assert!(joined.owed.is_empty() && joined.clusters.len() == 2, "{joined:?}");
+    });
+}
+
+/// It owes nothing, so the user has access there before applications are told of it.
+#[test]
+fn a_cluster_that_took_the_name_of_one_that_was_left_is_joined_at_once() {
+    run(async {
+        let mut world = World::start().await;
+        let one = rotating("payments", FLIP) + SECOND;
+        let both = one.replace("clusters: [kafka]", "clusters: [kafka, dr]");
+        world.start_second().await;
+        world.apply(&both, &Options::default()).await;
+        world.second = Some(None);
+        world.apply(&one, &Options::default()).await;
+        let settings = Settings { cluster_id: "third-cluster-id".into(), ..Settings::default() };
+        world.second = Some(Some(InProcessCluster::start(settings).await));
+        world.apply(&both, &Options::default()).await;
+        let planned = world.plan(&both, &Options::default()).await;
+        assert!(planned.plan.is_empty(), "{}", text(&planned));
     });
 }
 
