@@ -61,11 +61,13 @@ rotation only goes forward.\n\nExample:\n  kastellan abort payments"
     /// Go on after the store was restored from an older snapshot
     #[command(
         after_help = "What was delivered is newer than what the store knows, so nothing is changed until a person says how \
-to go on. There are two ways:\n  --from-deliveries  what is delivered is the truth: the credential is read back from the \
-delivered file,\n                     proven by logins, and kept. Clients notice nothing.\n  without it         the store's word is \
-asserted again: a new credential, with a number\n                     above all that was seen, takes the place of the one \
-that the\n                     store calls active. What is delivered works until it is retired;\n                     clients \
-of what is replaced fail until they have the new one,\n                     and the plan says so.\n\nBefore a store is restored, stop every Kastellan, and wait as long as `admin.fence`.\n\n\
+to go on.\n\n\
+With --from-deliveries, what is delivered is the truth: the credential is read back from the delivered file, proven by \
+logins, and kept. Clients notice nothing.\n\n\
+Without it, the store's word is asserted again: a new credential, with a number above all that was seen, takes the place of \
+the one that the store calls active. What is delivered works until it is retired; clients of what is replaced fail until \
+they have the new one, and the plan says so.\n\n\
+Before a store is restored, stop every Kastellan, and wait as long as `admin.fence`.\n\n\
 Examples:\n  kastellan recover payments --from-deliveries --dry-run\n  kastellan recover payments"
     )]
     Recover(RecoverArguments),

@@ -6,7 +6,8 @@ use super::actions::{Scene, action, replaced};
 use super::number::minute;
 use super::plan::{ActionView, Change, Subject};
 use crate::credential::{
-    AdoptedSlot, Ask, Content, Import, Phase, Place, Record, Recovery, Retirement, Rotate, Transition, retirement,
+    AdoptedSlot, Ask, Content, Import, Phase, Place, Reason, Record, Recovery, Retirement, Rotate, Transition,
+    retirement,
 };
 use crate::names::{ClusterName, Generation};
 use crate::spec::format_duration;
@@ -48,11 +49,13 @@ pub(super) fn rotate(scene: &Scene<'_>, rotate: &Rotate) -> Vec<ActionView> {
         return vec![on(action(Change::Add, Subject::Credential, text)).later(fence)];
     };
     if rotate.overwrites {
-        let text = format!(
-            "replace {} by {next} in its very place ({}), which locks clients out until they have the new password",
-            active.generation,
-            scene.place(&rotate.place)
-        );
+        // Of a recovery, other clients have what is delivered already.
+        let whom = match rotate.reasons.contains(&Reason::Recovery) {
+            true => format!("clients that still use {} out", active.generation),
+            false => "clients out until they have the new password".to_owned(),
+        };
+        let place = scene.place(&rotate.place);
+        let text = format!("replace {} by {next} in its very place ({place}), which locks {whom}", active.generation);
         return vec![on(action(Change::Change, Subject::Credential, text)).later(fence).destructive()];
     }
     let text =
