@@ -1,6 +1,7 @@
 //! Rotation: each strategy, each phase, a crash before and after every effect.
 
 use super::*;
+use crate::names::{ClusterId, ClusterName};
 
 pub(super) const HOUR: u64 = 3_600;
 const DAY: i64 = 86_400;
@@ -412,7 +413,7 @@ fn a_rotation_that_is_asked_for_waits_until_a_new_cluster_is_ready() {
     let both = Wanted { clusters: vec![cluster(), dr.clone()], ..wanted };
     let facts = world.facts(Some(&both), Some(&Ask::Rotate));
     let joining = Record {
-        clusters: world.record.iter().flat_map(|record| record.clusters.clone()).chain([(dr, facts_id())]).collect(),
+        clusters: world.record.iter().flat_map(|record| record.clusters.clone()).chain([(dr, another_id())]).collect(),
         ..world.record.clone().unwrap()
     };
     let decision = decide(Some(&joining), Some(&both), &facts, Some(&Ask::Rotate), world.now().wall);
@@ -420,6 +421,6 @@ fn a_rotation_that_is_asked_for_waits_until_a_new_cluster_is_ready() {
     assert!(decision.transitions.is_empty());
 }
 
-fn facts_id() -> ClusterId {
+fn another_id() -> ClusterId {
     ClusterId::parse("another").unwrap()
 }
