@@ -4,6 +4,7 @@
 //! `target/limits.json`. The exit status is 1 when a bound is not held.
 
 mod applies;
+mod bench;
 mod documents;
 mod floor;
 mod planning;

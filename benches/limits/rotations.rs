@@ -11,7 +11,7 @@ use kastellan::plan::{Asked, Options, plan};
 use kastellan::spec::SourceText;
 use kastellan::state::{Desired, Selection, resolve};
 
-use super::applies::{Bench, effects_of};
+use super::bench::{Bench, effects_of};
 use super::report::{Report, say};
 use super::stack::Listener;
 use super::{Outcome, documents, process};

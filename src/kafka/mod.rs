@@ -32,7 +32,7 @@ mod wire;
 pub use crate::host::boot_now;
 pub use crate::names::HostPort;
 pub use admin::{
-    AclDeletion, AclScope, Admin, Cluster, QuotaChange, QuotaKeyChange, ScramAlteration, ScramChange, ScramListing,
+    AclDeletion, AclScope, Admin, QuotaChange, QuotaKeyChange, ScramAlteration, ScramChange, ScramListing,
 };
 pub use code::ErrorCode;
 pub use endpoint::{Authentication, ClientCertificate, ClientsEndpoint, Deadlines, Endpoint, TlsSettings};
@@ -40,6 +40,7 @@ pub use error::KafkaError;
 pub use logins::{LoggedIn, LoginOutcome, LoginRequest, LoginStep, LoginTarget, Logins, Peek};
 pub use outcome::{Outcome, Unsent};
 pub use policy::{Purpose, explained_rights, needed_rights};
+pub use pool::Cluster;
 #[cfg(feature = "librdkafka")]
 pub use second_opinion::{Opinion, RecordTrip, second_opinion};
 pub use wire::{AclListing, Malformed, decode_answer};

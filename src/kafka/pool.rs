@@ -3,7 +3,7 @@
 //! A connection is taken out of the pool for one request at a time: a broker works on one request of a connection at a
 //! time anyway, and one that is dropped in the middle of a request is closed, never reused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use kafka_protocol::protocol::{Request, StrBytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::admin::Cluster;
 use super::connection::{CallError, Connection, Sent, Use};
 use super::sasl::{KeyCache, authenticate};
 use super::tls::Tls;
@@ -22,7 +21,7 @@ use super::wire::{
 };
 use super::{Deadlines, Endpoint, ErrorCode, KafkaError};
 use crate::diagnostic::Disposition;
-use crate::names::{BootInstant, BrokerId, HostPort};
+use crate::names::{BootInstant, BrokerId, ClusterId, HostPort, Operation};
 
 /// Most connections to one broker: a few readers, one writer, a barrier; well below any limit of a broker's own.
 const CONNECTIONS_PER_BROKER_MAX: usize = 8;
@@ -42,6 +41,17 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Write lanes: a broker forwards one admin write at a time to the controller, and more than three gain nothing
 /// (`kafka.md` §2).
 const LANES_MAX: usize = 3;
+
+/// What a cluster says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// The id it got when it was formatted.
+    pub id: ClusterId,
+    /// Brokers by id, as the administrators' listener advertises them.
+    pub brokers: BTreeMap<BrokerId, HostPort>,
+    /// What our principal may do to the cluster resource.
+    pub authorized_operations: BTreeSet<Operation>,
+}
 
 /// Whether a request may be sent again after it was sent and not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,104 +1,14 @@
 //! What would be done for one user, in lines.
 
 use super::access::{access_lines, quota_lines};
+use super::action::{ActionView, Change, Subject, action};
 use super::number::{counted, counted_as};
-use super::plan::{ActionView, Change, Subject};
+use super::scene::{Scene, replaced};
 use super::{revocation, rotation};
-use crate::credential::{
-    AdoptedSlot, Content, Drift, Maintenance, Phase, Place, Provision, Record, Slot, Transition, Watch, fence_remaining,
-};
-use crate::names::{BootInstant, ClusterName, Generation, Now, UserName};
-use crate::plan::{Options, UserPlan};
-use crate::state::{AccessChange, Desired, Observed};
-
-/// One user's plan with everything its lines tell of.
-pub(super) struct Scene<'a> {
-    pub plan: &'a UserPlan,
-    pub record: Option<&'a Record>,
-    pub options: &'a Options,
-    /// When the plan was made, UTC.
-    pub at: jiff::Timestamp,
-    observed: &'a Observed,
-    fence: std::time::Duration,
-}
-
-impl<'a> Scene<'a> {
-    pub fn new(
-        plan: &'a UserPlan,
-        desired: &Desired,
-        observed: &'a Observed,
-        options: &'a Options,
-        at: jiff::Timestamp,
-    ) -> Self {
-        let record = plan.record.as_ref().map(|record| &record.value);
-        Self { plan, record, options, at, observed, fence: desired.fence(plan.clusters.iter()) }
-    }
-
-    fn brokers<'c>(&self, clusters: impl IntoIterator<Item = &'c ClusterName>) -> usize {
-        let clusters = clusters.into_iter().filter_map(|name| self.observed.clusters.get(name)?.known());
-        clusters.map(|cluster| cluster.brokers.len()).sum()
-    }
-
-    /// How long a change of some places may have to wait until no earlier request can still be on its way.
-    pub fn fence<'p>(&self, places: impl IntoIterator<Item = &'p Place>, content: Content) -> Option<String> {
-        let permits = &self.record?.permits;
-        // Whoever plans has not watched the permits, nor has whoever applies the plan later.
-        let (watch, now) = (Watch::default(), Now { wall: self.at, boot: BootInstant(std::time::Duration::ZERO) });
-        let waits = places.into_iter().map(|place| fence_remaining(permits, place, content, &watch, self.fence, now));
-        let longest = waits.max().filter(|wait| !wait.is_zero())?;
-        Some(format!("waits up to {} s for a fence", longest.as_secs()))
-    }
-
-    /// A credential as lines call it: its mechanism, with the name in Kafka where that is not the user's own.
-    pub fn place(&self, place: &Place) -> String {
-        match place.username == self.plan.username {
-            true => place.mechanism.to_string(),
-            false => format!("{}, {}", place.username, place.mechanism),
-        }
-    }
-
-    /// As [`Scene::place`].
-    pub fn slot(&self, slot: &Slot) -> String {
-        self.place(&slot.place())
-    }
-}
-
-pub(super) fn action(change: Change, subject: Subject, text: impl Into<String>) -> ActionView {
-    ActionView {
-        change,
-        subject,
-        clusters: Vec::new(),
-        names: Vec::new(),
-        text: text.into(),
-        reason: None,
-        outlook: None,
-        destructive: false,
-    }
-}
-
-impl ActionView {
-    pub(super) fn on(mut self, clusters: impl IntoIterator<Item = ClusterName>) -> Self {
-        self.clusters = clusters.into_iter().collect();
-        self
-    }
-
-    pub(super) fn because(mut self, reason: impl Into<String>) -> Self {
-        self.reason = Some(reason.into());
-        self
-    }
-
-    /// What follows in time; several parts are one sentence.
-    pub(super) fn later(mut self, parts: impl IntoIterator<Item = String>) -> Self {
-        let parts = parts.into_iter().collect::<Vec<_>>();
-        self.outlook = (!parts.is_empty()).then(|| parts.join("; "));
-        self
-    }
-
-    pub(super) fn destructive(mut self) -> Self {
-        self.destructive = true;
-        self
-    }
-}
+use crate::credential::{AdoptedSlot, Content, Drift, Maintenance, Phase, Place, Provision, Record, Slot, Transition};
+use crate::names::{ClusterName, Generation, UserName};
+use crate::plan::UserPlan;
+use crate::state::AccessChange;
 
 pub(super) fn actions(scene: &Scene<'_>) -> Vec<ActionView> {
     let plan = scene.plan;
@@ -175,12 +85,6 @@ fn adopted(scene: &Scene<'_>, slot: &AdoptedSlot) -> ActionView {
     let text =
         format!("the unknown {} credential is adopted and stays valid until it is retired", scene.place(&slot.place()));
     action(Change::Change, Subject::Credential, text).on([slot.cluster.clone()]).because("`adopt`")
-}
-
-/// An unknown credential makes place.
-pub(super) fn replaced(scene: &Scene<'_>, slot: &AdoptedSlot) -> ActionView {
-    let text = format!("the unknown {} credential is replaced, whoever uses it", scene.place(&slot.place()));
-    action(Change::Remove, Subject::Credential, text).on([slot.cluster.clone()]).destructive()
 }
 
 fn maintenance_actions(scene: &Scene<'_>, todo: &Maintenance, actions: &mut Vec<ActionView>) {

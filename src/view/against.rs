@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::access::{access_lines, quota_lines};
-use super::plan::Change;
+use super::action::Change;
 use crate::names::{AclRule, ClusterName, UserName, UserQuotas};
 use crate::plan::{Comparison, Difference, DocumentDifferences, DocumentId, FieldChange, What};
 use crate::spec::{DeletionPolicy, Documents};

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use super::action::Change;
 use super::against::{ComparisonView, DifferenceView, DocumentView};
 use super::markup::{escape, fence_safe, harmless};
 use super::number::counted;
-use super::plan::Change;
 use super::plan_text::sign;
 
 /// Room for one comment: GitHub refuses more than 65,536 characters, and a face may put something around it.

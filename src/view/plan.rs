@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::actions::{Scene, actions};
-use crate::names::{ClusterName, NamespacedName, UserName};
+use super::action::{ActionView, Change};
+use super::actions::actions;
+use super::scene::Scene;
+use crate::names::{NamespacedName, UserName};
 use crate::plan::{Options, Plan};
 use crate::state::{Desired, Observed};
 
@@ -58,78 +60,6 @@ pub struct UserView {
     pub username: UserName,
     /// In the order they are read, not executed.
     pub actions: Vec<ActionView>,
-}
-
-/// One line of a plan.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ActionView {
-    /// How it changes things.
-    pub change: Change,
-    /// What it changes.
-    pub subject: Subject,
-    /// Where; empty for what is not on a cluster.
-    pub clusters: Vec<ClusterName>,
-    /// Names in Kafka that it is about, where that is not the user's own alone.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub names: Vec<UserName>,
-    /// What it does.
-    pub text: String,
-    /// Why, where that is not plain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// What follows in time, as things stand now, e.g. until when an old credential stays valid; no part of the digest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outlook: Option<String>,
-    /// Whether it takes something away that somebody may be using.
-    pub destructive: bool,
-}
-
-/// How a line changes things.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Change {
-    /// Something comes.
-    Add,
-    /// Something becomes different.
-    Change,
-    /// Something goes.
-    Remove,
-}
-
-/// What a line is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Subject {
-    /// The user as a whole.
-    User,
-    /// Its credential.
-    Credential,
-    /// Its ACLs.
-    Acl,
-    /// Its quotas.
-    Quota,
-    /// The document applications read.
-    Document,
-    /// A delivery.
-    Delivery,
-    /// What is kept about it.
-    Record,
-}
-
-impl Subject {
-    /// The word in texts.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Credential => "credential",
-            Self::Acl => "acl",
-            Self::Quota => "quota",
-            Self::Document => "document",
-            Self::Delivery => "delivery",
-            Self::Record => "record",
-        }
-    }
 }
 
 /// One line of the report.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::action::{ActionView, Change};
 use super::markup::{escape, fence_safe, harmless};
 use super::number::{counted, counted_as};
-use super::plan::{ActionView, AskedView, Change, PlanView, ReportView, UserView};
+use super::plan::{AskedView, PlanView, ReportView, UserView};
 use crate::names::{NamespacedName, UserName};
 
 /// Users shown for one and the same reason before the rest of them is only counted.

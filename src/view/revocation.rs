@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::actions::{Scene, action};
+use super::action::{ActionView, Change, Subject, action};
 use super::number::{counted, minute};
-use super::plan::{ActionView, Change, Subject};
 use super::rotation::{next_number, principal_changes};
+use super::scene::Scene;
 use crate::credential::{
     AdoptedSlot, Content, REAUTHENTICATION_MARGIN, Record, Revocation, Revoke, Slot, Transition, WantedAuthentication,
 };

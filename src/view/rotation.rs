@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::actions::{Scene, action, replaced};
+use super::action::{ActionView, Change, Subject, action};
 use super::number::minute;
-use super::plan::{ActionView, Change, Subject};
+use super::scene::{Scene, replaced};
 use crate::credential::{
     AdoptedSlot, Ask, Content, Import, Phase, Place, Reason, Record, Recovery, Retirement, Rotate, Transition,
     retirement,

@@ -24,10 +24,10 @@ use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::{DescribeClusterRequest, DescribeConfigsRequest};
 use kafka_protocol::protocol::{Request as _, StrBytes};
 
-use super::pool::{Pool, api_versions};
+use super::pool::{Cluster, Pool, api_versions};
 use super::wire::{Answer as _, ApiVersions, DescribedConfigs, RegisteredBrokers};
 use super::{Deadlines, Endpoint, KafkaError};
-use crate::names::{BrokerId, ClusterId, HostPort, Operation, Principal};
+use crate::names::{BrokerId, Principal};
 
 /// Code of a broker's configuration in DescribeConfigs (`ConfigResource.Type.BROKER`).
 const BROKER_RESOURCE: i8 = 4;
@@ -46,17 +46,6 @@ impl std::fmt::Debug for Admin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Admin").field("cluster", &self.pool.cluster()).finish_non_exhaustive()
     }
-}
-
-/// What a cluster says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cluster {
-    /// The id it got when it was formatted.
-    pub id: ClusterId,
-    /// Brokers by id, as the administrators' listener advertises them.
-    pub brokers: BTreeMap<BrokerId, HostPort>,
-    /// What our principal may do to the cluster resource.
-    pub authorized_operations: BTreeSet<Operation>,
 }
 
 impl Admin {

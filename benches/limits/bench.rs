@@ -1,0 +1,51 @@
+//! Kastellan beside a cluster: its folder, and the commands that are measured.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::process::{self, Ran};
+use super::stack::{Cluster, Listener};
+use super::{Outcome, documents};
+
+/// One scope on one cluster.
+pub struct Bench<'a> {
+    pub cluster: &'a Cluster,
+    pub folder: PathBuf,
+}
+
+impl Bench<'_> {
+    pub fn kastellan(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kastellan"));
+        command
+            .env_clear()
+            .env("HOME", &self.folder)
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("KAFKA_ADMIN_PASSWORD", self.cluster.kastellan.password_text());
+        command
+    }
+
+    /// An identity and a store by `init`, and the documents.
+    pub fn prepare(&self, prefix: &str, users: usize) -> Outcome<()> {
+        let mut init = self.kastellan();
+        init.arg("init").arg(self.folder.join("unused"));
+        init.arg("--store").arg(self.folder.join("store")).arg("--identity").arg(self.folder.join("identity.txt"));
+        let ran = process::run(&mut init)?;
+        assert_eq!(ran.status, 0, "init failed");
+        let (admin, clients) = (self.cluster.bootstrap(Listener::Admin), self.cluster.bootstrap(Listener::Clients));
+        documents::write(&self.folder.join("documents"), prefix, users, [&admin, &clients], "1h")?;
+        Ok(())
+    }
+
+    pub fn apply(&self) -> Outcome<Ran> {
+        let mut apply = self.kastellan();
+        apply.args(["apply", "--auto-approve", "-o", "json", "-f"]).arg(self.folder.join("documents"));
+        process::run(&mut apply)
+    }
+}
+
+/// Effects that a command executed, by name.
+pub fn effects_of(ran: &Ran) -> Outcome<BTreeMap<String, usize>> {
+    let view: serde_json::Value = serde_json::from_str(&ran.stdout)?;
+    Ok(serde_json::from_value(view["effects"].clone())?)
+}
