@@ -24,6 +24,7 @@
 mod delete;
 mod leave;
 mod maintain;
+mod pending;
 mod provision;
 mod publish;
 mod recover;

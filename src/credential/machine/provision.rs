@@ -1,12 +1,9 @@
 //! The beginning from nothing, also after a deletion.
 
-use super::publish::announce_deliveries;
-use super::slots::{add_permit, remaining};
+use super::pending::{material, name_pending};
+use super::slots::remaining;
 use super::{Context, Subject, write};
-use crate::credential::{
-    Authentication, Content, Effect, MaterialOrder, Origin, Phase, Place, Provision, Record, Step, Wanted,
-    WantedAuthentication,
-};
+use crate::credential::{Authentication, Content, Phase, Place, Provision, Record, Step, Wanted, WantedAuthentication};
 use crate::names::Mechanism;
 
 /// A blank record of a user, in IDLE.
@@ -65,47 +62,20 @@ pub(super) fn prepare(
     context: &Context<'_>,
 ) -> Step {
     let Some(wanted) = subject.wanted else { return Step::Settled };
-    let WantedAuthentication::Scram { mechanisms, given, length, .. } = &wanted.authentication else {
-        return Step::Settled;
-    };
+    let WantedAuthentication::Scram { mechanisms, .. } = &wanted.authentication else { return Step::Settled };
     let mut record = blank_after(subject, wanted, tombstone);
-    let Some((pending, source)) = &subject.progress.material else {
-        let origin = match (given, provision.restores) {
-            (Some((path, key)), _) => Origin::Given { path: path.clone(), key: key.clone() },
-            (None, Some(kept)) => Origin::SameAs(kept),
-            (None, None) => Origin::Generated(*length),
-        };
+    let place = || {
         let preferred = Place { username: provision.username.clone(), mechanism: provision.mechanism };
-        let mechanism = unfenced(&record, mechanisms, preferred.clone(), context);
-        return order_material(subject, wanted, &record, Place { mechanism, ..preferred }, origin);
+        Place { mechanism: unfenced(&record, mechanisms, preferred.clone(), context), ..preferred }
+    };
+    let made = match material(subject, wanted, &record, place, provision.restores) {
+        Ok(made) => made,
+        Err(step) => return step,
     };
     record.phase = Phase::Prepared;
-    record.allotted = pending.generation;
-    record.pending = Some(Box::new(pending.clone()));
-    record.pending_source = source.clone().map(Box::new);
-    // A number that is skipped is never used: what was made for it goes (R8, R11).
-    record.destroy.extend(&subject.progress.unusable);
     record.adopted.clone_from(&provision.adopts);
-    announce_deliveries(subject, &mut record);
-    add_permit(&mut record, &pending.place(), Content::Generation(pending.generation), context);
+    name_pending(subject, &mut record, made, context);
     write(record, context)
-}
-
-/// The order for the material of the next number that can be used (R8).
-pub(super) fn order_material(
-    subject: &Subject<'_>,
-    wanted: &Wanted,
-    record: &Record,
-    place: Place,
-    origin: Origin,
-) -> Step {
-    let WantedAuthentication::Scram { iterations, .. } = &wanted.authentication else { return Step::Settled };
-    let mut generation = record.allotted.next();
-    while subject.progress.unusable.contains(&generation) {
-        generation = generation.next();
-    }
-    let Place { username, mechanism } = place;
-    Step::Act(Effect::Material(MaterialOrder { generation, username, mechanism, iterations: *iterations, origin }))
 }
 
 /// The slot for a credential that comes back: one that need not wait for the fence of its own deletion, if there is one.

@@ -6,18 +6,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::provision::order_material;
-use super::publish::{announce_deliveries, publish, published};
+use super::pending::{material, name_pending};
+use super::publish::{publish, published};
 use super::slots::{
-    add_clear_permits, add_permit, assert_slot, destroy, empty, grant, look, prune_names, reachable, remaining,
-    withdraw, withdraw_surplus,
+    add_clear_permits, assert_slot, destroy, empty, grant, look, prune_names, reachable, withdraw, withdraw_surplus,
 };
 use super::{Context, Subject, write};
 use crate::credential::schedule::after;
-use crate::credential::{
-    Account, Content, Cut, Origin, Phase, Place, Record, Revocation, Revoke, Seen, Step, WantedAuthentication,
-    Witnesses,
-};
+use crate::credential::{Account, Cut, Phase, Place, Record, Revocation, Revoke, Seen, Step, Witnesses};
 use crate::names::{ClusterName, SmallMap, UserName};
 
 /// What a broker may be late by when it ends a connection whose time for a new login is over.
@@ -183,25 +179,12 @@ fn replace(
 
 fn prepare(subject: &Subject<'_>, record: &Record, asked: &Revoke, context: &Context<'_>) -> Step {
     let Some(wanted) = subject.wanted else { return Step::Wait("its document is gone".to_owned()) };
-    let WantedAuthentication::Scram { given, length, .. } = &wanted.authentication else { return Step::Settled };
-    let Some((pending, source)) = &subject.progress.material else {
-        let origin = match given {
-            Some((path, key)) => Origin::Given { path: path.clone(), key: key.clone() },
-            None => Origin::Generated(*length),
-        };
-        return order_material(subject, wanted, record, asked.place.clone(), origin);
+    let made = match material(subject, wanted, record, || asked.place.clone(), None) {
+        Ok(made) => made,
+        Err(step) => return step,
     };
     let mut prepared = record.clone();
-    prepared.allotted = pending.generation;
-    prepared.pending = Some(Box::new(pending.clone()));
-    prepared.pending_source = source.clone().map(Box::new);
-    // A number that is skipped is never used: what was made for it goes (R8, R11).
-    prepared.destroy.extend(&subject.progress.unusable);
-    announce_deliveries(subject, &mut prepared);
-    let content = Content::Generation(pending.generation);
-    if remaining(&prepared, &pending.place(), content, context).is_zero() {
-        add_permit(&mut prepared, &pending.place(), content, context);
-    }
+    name_pending(subject, &mut prepared, made, context);
     write(prepared, context)
 }
 

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::provision::order_material;
+use super::pending::{material, name_pending};
 use super::publish::{announce_deliveries, publish, published, undeliverable};
 use super::slots::{
-    add_clear_permits, add_permit, assert_slot, destroy, destroy_and_strike, empty, grant, log_in, look, prune_names,
-    reachable, remaining, wanted_accounts, withdraw_surplus,
+    add_clear_permits, assert_slot, destroy, destroy_and_strike, empty, grant, log_in, look, prune_names, reachable,
+    wanted_accounts, withdraw_surplus,
 };
 use super::{Context, Subject, write};
 use crate::credential::schedule::{Retirement, retirement};
-use crate::credential::{
-    Account, Blocked, Content, Origin, Phase, Record, Rotate, Slot, Step, WantedAuthentication, Witnesses,
-};
+use crate::credential::{Account, Blocked, Phase, Record, Rotate, Slot, Step, Witnesses};
 use crate::names::ClusterName;
 
 /// Whether the rotation of this pass is over: what it made is the published credential.
@@ -24,27 +22,14 @@ pub(super) fn is_done(subject: &Subject<'_>, record: &Record) -> bool {
 /// Material first, then PREPARED with the permit that the first request needs, where no fence is in its way.
 pub(super) fn prepare(subject: &Subject<'_>, record: &Record, rotate: &Rotate, context: &Context<'_>) -> Step {
     let Some(wanted) = subject.wanted else { return Step::Settled };
-    let WantedAuthentication::Scram { given, length, .. } = &wanted.authentication else { return Step::Settled };
-    let Some((pending, source)) = &subject.progress.material else {
-        let origin = match given {
-            Some((path, key)) => Origin::Given { path: path.clone(), key: key.clone() },
-            None => Origin::Generated(*length),
-        };
-        return order_material(subject, wanted, record, rotate.place.clone(), origin);
+    let made = match material(subject, wanted, record, || rotate.place.clone(), None) {
+        Ok(made) => made,
+        Err(step) => return step,
     };
     let mut prepared = record.clone();
     prepared.phase = Phase::Prepared;
-    prepared.allotted = pending.generation;
-    prepared.pending = Some(Box::new(pending.clone()));
-    prepared.pending_source = source.clone().map(Box::new);
-    // A number that is skipped is never used: what was made for it goes (R8, R11).
-    prepared.destroy.extend(&subject.progress.unusable);
     prepared.further_names.extend(wanted.names().iter().filter(|name| **name != record.username).cloned());
-    announce_deliveries(subject, &mut prepared);
-    let content = Content::Generation(pending.generation);
-    if remaining(&prepared, &pending.place(), content, context).is_zero() {
-        add_permit(&mut prepared, &pending.place(), content, context);
-    }
+    name_pending(subject, &mut prepared, made, context);
     write(prepared, context)
 }
 
