@@ -77,10 +77,11 @@ pub struct Permit {
 pub struct Watch(BTreeMap<PermitId, BootInstant>);
 
 impl Watch {
-    /// Starts to watch the permits of a record that are not watched yet.
-    pub fn see(&mut self, record: &Record, boot: BootInstant) {
-        for permit in &record.permits {
-            self.0.entry(permit.id).or_insert(boot);
+    /// Starts to watch the permits of a record that are not watched yet. One that was over long before is not watched: there
+    /// the wall clock is believed, as it is now.
+    pub fn see(&mut self, record: &Record, now: Now) {
+        for permit in record.permits.iter().filter(|permit| !permit.is_long_past(now)) {
+            self.0.entry(permit.id).or_insert(now.boot);
         }
     }
 
@@ -91,13 +92,13 @@ impl Watch {
 
     /// How long until `permit` can have no request on its way any more; zero when it is over.
     fn remaining(&self, permit: &Permit, fence: Duration, now: Now) -> Duration {
-        let long_past = permit.until + CLOCKS_AGREE_WITHIN;
-        if now.wall >= long_past {
-            return Duration::ZERO;
-        }
         let whole = Duration::from_secs(permit.lasts_secs) + fence;
-        let watched = self.0.get(&permit.id).map_or(Duration::ZERO, |&since| now.boot.since(since));
-        whole.saturating_sub(watched)
+        match self.0.get(&permit.id) {
+            // A wall clock that is set while this process watches says nothing about how long that was (R1).
+            Some(&since) => whole.saturating_sub(now.boot.since(since)),
+            None if permit.is_long_past(now) => Duration::ZERO,
+            None => whole,
+        }
     }
 
     /// The instant before which a request under `permit` may be sent by this process; `None` if it is not this
@@ -120,6 +121,11 @@ impl Permit {
         let lasts = Self::lifetime(fence);
         let Place { username, mechanism } = place.clone();
         Self { id, username, mechanism, content, lasts_secs: lasts.as_secs(), until: now.wall + lasts }
+    }
+
+    /// Whether its end is so long ago that a wall clock can be believed about it.
+    fn is_long_past(&self, now: Now) -> bool {
+        now.wall >= self.until + CLOCKS_AGREE_WITHIN
     }
 
     /// Whether it is about this slot.
@@ -194,6 +200,31 @@ mod tests {
             |second| fence_remaining(std::slice::from_ref(&permit), &place(SHA_512), other, &unseen, FENCE, at(second));
         assert_eq!(wait(3600), Duration::from_secs(90));
         assert_eq!(wait(3630), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_ahead_ends_no_fence_that_is_being_watched() {
+        let permit = Permit::new(PermitId(7), &place(SHA_512), Content::Generation(Generation(1)), FENCE, at(0));
+        let mut record = crate::credential::Record::blank(
+            "payments/payments".parse().unwrap(),
+            crate::names::Scope::default(),
+            UserName::parse("payments").unwrap(),
+            crate::credential::Authentication::Scram,
+        );
+        record.permits.push(permit);
+        let mut watch = Watch::default();
+        watch.see(&record, at(0));
+        let set_ahead = |second| Now { wall: at(second + 7200).wall, ..at(second) };
+        let wait = |now| fence_remaining(&record.permits, &place(SHA_512), Content::None, &watch, FENCE, now);
+        assert_eq!(wait(set_ahead(10)), Duration::from_secs(80));
+        assert_eq!(wait(set_ahead(90)), Duration::ZERO);
+        // What was over long before this process began need not be watched.
+        let mut late = Watch::default();
+        late.see(&record, at(3630));
+        assert_eq!(
+            fence_remaining(&record.permits, &place(SHA_512), Content::None, &late, FENCE, at(3630)),
+            Duration::ZERO
+        );
     }
 
     #[test]

@@ -97,8 +97,8 @@ pub async fn execute(
     events: &dyn Events,
 ) -> Executed {
     events.note(Event::Begins { users: users.len() });
-    let boot = super::now().boot;
-    let mut runs = users.into_iter().map(|(user, plan)| UserRun::new(user, plan, boot)).collect::<Vec<_>>();
+    let now = super::now();
+    let mut runs = users.into_iter().map(|(user, plan)| UserRun::new(user, plan, now)).collect::<Vec<_>>();
     let mut cohorts = Vec::new();
     while !runs.is_empty() {
         let rest = runs.split_off(runs.len().min(COHORT));

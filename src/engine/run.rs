@@ -87,10 +87,10 @@ impl Performed {
 }
 
 impl UserRun {
-    pub fn new(user: NamespacedName, plan: UserPlan, boot: crate::names::BootInstant) -> Self {
+    pub fn new(user: NamespacedName, plan: UserPlan, now: crate::names::Now) -> Self {
         let mut watch = Watch::default();
         if let Some(record) = &plan.record {
-            watch.see(&record.value, boot);
+            watch.see(&record.value, now);
         }
         Self {
             user,

@@ -217,7 +217,7 @@ impl World {
     pub(super) fn run_asked(&mut self, wanted: Option<&Wanted>, ask: Option<&Ask>, crash: Option<Crash>) -> End {
         self.watch = Watch::default();
         if let Some(record) = &self.record {
-            self.watch.see(record, self.now().boot);
+            self.watch.see(record, self.now());
         }
         let facts = self.facts(wanted, ask);
         let decision = decide(self.record.as_ref(), wanted, &facts, ask, self.now().wall);
