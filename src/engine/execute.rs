@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::connect::Links;
 use super::crash::{self, Side};
 use super::run::{End, Event, Events, Job, Next, Performed, UserRun};
-use super::{deliveries, import, kafka_effects, login, store_effects};
+use super::{access, deliveries, import, kafka_effects, login, store_effects};
 use crate::credential::{Effect, Phase, Standing, standing};
 use crate::diagnostic::{Disposition, Hint};
 use crate::names::NamespacedName;
@@ -262,8 +262,8 @@ impl Pass<'_> {
             Some(Effect::Bury(_)) => Box::pin(store_effects::bury(links, jobs)),
             Some(Effect::Destroy(_)) => Box::pin(store_effects::destroy(links, jobs)),
             Some(Effect::Look(_)) => Box::pin(kafka_effects::look(links, jobs)),
-            Some(Effect::Grant(_)) => Box::pin(kafka_effects::grant(links, jobs)),
-            Some(Effect::Withdraw(_)) => Box::pin(kafka_effects::withdraw(links, jobs)),
+            Some(Effect::Grant(_)) => Box::pin(access::grant(links, jobs)),
+            Some(Effect::Withdraw(_)) => Box::pin(access::withdraw(links, jobs)),
             Some(Effect::Upsert { .. }) => Box::pin(kafka_effects::upsert(links, jobs)),
             Some(Effect::Empty { .. }) => Box::pin(kafka_effects::empty(links, jobs)),
             Some(Effect::Login { .. }) => Box::pin(login::prove(links, jobs)),

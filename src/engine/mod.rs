@@ -10,6 +10,7 @@
 //! It decides nothing: what may be done for a user is `credential::next`'s to say, and no effect runs that the approved
 //! transition does not lead to. An effect's outcome is fed back, and the machine is asked again.
 
+mod access;
 mod connect;
 mod crash;
 mod deliveries;
