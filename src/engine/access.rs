@@ -1,12 +1,14 @@
 //! Effects on ACLs and quotas. Each group becomes a few large requests per cluster.
 
+use std::collections::BTreeSet;
+
 use futures_util::stream::{self, StreamExt as _};
 
 use super::connect::{ClusterLink, Links};
 use super::kafka_effects::{blank, fail, failure_of};
 use super::run::{Failure, Job, Performed, by_account, link_of};
 use crate::credential::{Account, Effect, Outcome};
-use crate::diagnostic::Disposition;
+use crate::diagnostic::{Chain, Disposition};
 use crate::kafka::{AclDeletion, AclScope, QuotaChange};
 use crate::names::{AclRule, ClusterName, Permission, Principal};
 use crate::state::AccessChange;
@@ -17,6 +19,10 @@ struct AccessBatch<'a> {
     link: &'a ClusterLink,
     changes: Vec<(usize, &'a Account, &'a AccessChange)>,
 }
+
+/// What the plan lists for an account of which it saw nothing.
+static NOTHING: AccessChange =
+    AccessChange { create: Vec::new(), delete: Vec::new(), delete_is_whole: false, quotas: None };
 
 /// Splits a group about access by cluster; users whose cluster cannot be asked fail here.
 fn access_batches<'a>(
@@ -33,8 +39,8 @@ fn access_batches<'a>(
     for (cluster, accounts) in grouped {
         match link_of(links, effect, cluster) {
             Ok(link) => {
-                let changes = accounts.into_iter().filter_map(|(position, account)| {
-                    Some((position, account, jobs[position].run.plan.access.get(account)?))
+                let changes = accounts.into_iter().map(|(position, account)| {
+                    (position, account, jobs[position].run.plan.access.get(account).unwrap_or(&NOTHING))
                 });
                 batches.push(AccessBatch { cluster, link, changes: changes.collect() });
             }
@@ -72,8 +78,11 @@ pub(super) async fn grant<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfo
                 }
             }
         }
-        let quotas = changes.iter().filter(|(_, _, change)| change.quotas.is_some_and(|quotas| quotas.sets()));
-        change_quotas(GRANT, cluster, link, quotas.copied().collect(), &mut performed).await;
+        let quotas = changes.iter().filter_map(|&(position, account, change)| {
+            let quotas = change.quotas.filter(|quotas| quotas.sets())?;
+            Some((position, account, QuotaChange::between(&quotas.from, &quotas.to)))
+        });
+        change_quotas(GRANT, cluster, link, quotas.collect(), &mut performed).await;
         for (position, account, _) in changes {
             if performed[position].failure.is_none() {
                 performed[position].outcomes.push(Outcome::Granted(account.clone()));
@@ -83,17 +92,15 @@ pub(super) async fn grant<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfo
     performed
 }
 
+/// Changes the quotas of each job's account.
 async fn change_quotas(
     effect: &'static str,
     cluster: &ClusterName,
     link: &ClusterLink,
-    changes: Vec<(usize, &Account, &AccessChange)>,
+    changes: Vec<(usize, &Account, QuotaChange)>,
     performed: &mut [Performed],
 ) {
-    let requests = changes.iter().filter_map(|(_, account, change)| {
-        let quotas = change.quotas?;
-        Some((account.username.clone(), QuotaChange::between(&quotas.from, &quotas.to)))
-    });
+    let requests = changes.iter().map(|(_, account, change)| (account.username.clone(), *change));
     let outcomes = link.admin.alter_user_quotas(requests.collect()).await;
     for ((position, ..), outcome) in changes.iter().zip(outcomes) {
         if let Some(failure) = failure_of(effect, cluster, &outcome) {
@@ -109,9 +116,9 @@ pub(super) async fn withdraw<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Pe
     let mut performed = blank(&jobs);
     for batch in access_batches(links, WITHDRAW, &jobs, &mut performed) {
         let AccessBatch { cluster, link, changes } = batch;
-        let deletions = plan_deletions(link, &jobs, &changes).await;
-        let requests = deletions.iter().map(|(_, _, deletion)| deletion.clone()).collect();
-        for ((position, account, deletion), answer) in deletions.into_iter().zip(link.admin.delete_acls(requests).await)
+        let deletions = plan_deletions(cluster, link, &jobs, &changes, &mut performed).await;
+        let requests = deletions.iter().map(|(.., deletion)| deletion.clone()).collect();
+        for ((position, planned, deletion), answer) in deletions.into_iter().zip(link.admin.delete_acls(requests).await)
         {
             match answer {
                 Err(outcome) => {
@@ -120,15 +127,18 @@ pub(super) async fn withdraw<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Pe
                     }
                 }
                 Ok(removed) => {
-                    let planned = &jobs[position].run.plan.access[account].delete;
                     put_back(cluster, link, planned, removed.rules, &deletion, &mut performed[position]).await;
                 }
             }
         }
-        let quotas = changes
-            .iter()
-            .filter(|(_, _, change)| change.quotas.is_some_and(|quotas| !quotas.sets() && quotas.removed() > 0));
-        change_quotas(WITHDRAW, cluster, link, quotas.copied().collect(), &mut performed).await;
+        let quotas = changes.iter().filter_map(|&(position, account, change)| {
+            if leaves(&jobs[position], account) {
+                return Some((position, account, QuotaChange::NONE_LEFT));
+            }
+            let quotas = change.quotas.filter(|quotas| !quotas.sets() && quotas.removed() > 0)?;
+            Some((position, account, QuotaChange::between(&quotas.from, &quotas.to)))
+        });
+        change_quotas(WITHDRAW, cluster, link, quotas.collect(), &mut performed).await;
         for (position, account, _) in changes {
             if performed[position].failure.is_none() {
                 performed[position].outcomes.push(Outcome::Withdrawn(account.clone()));
@@ -138,16 +148,31 @@ pub(super) async fn withdraw<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Pe
     performed
 }
 
+/// Whether the user goes from this cluster for good, so that nothing of it may be left there.
+fn leaves(job: &Job<'_>, account: &Account) -> bool {
+    let is_owed = job.run.record.as_ref().is_some_and(|record| record.value.owed.contains_key(&account.cluster));
+    is_owed || job.run.plan.wanted.as_ref().is_none_or(|wanted| !wanted.clusters.contains(&account.cluster))
+}
+
 /// Principals whose ACLs are counted side by side: each look scans every ACL on one broker (kafka.md §2).
 const PRINCIPALS_AT_ONCE: usize = 8;
 
-/// One filter for a whole principal where the whole principal goes and still has as many ACLs as the plan lists; else one
+/// ACLs that one filter may match; beyond that the whole request fails (kafka.md §2).
+const MATCHES_MAX: usize = 10_000;
+
+/// One filter for a whole principal where the whole principal goes and has no ACL that the plan does not list; else one
 /// for each ACL, because a filter takes what was added meanwhile with it (design.md §6).
+///
+/// Where the user goes from the cluster for good, there is a filter even if the plan lists nothing: the controller's answer
+/// tells what there was, and a broker that lags does not. What nobody has approved stays until the next pass, and the user
+/// with it.
 async fn plan_deletions<'a>(
+    cluster: &ClusterName,
     link: &ClusterLink,
     jobs: &[Job<'_>],
-    changes: &[(usize, &'a Account, &AccessChange)],
-) -> Vec<(usize, &'a Account, AclDeletion)> {
+    changes: &[(usize, &'a Account, &'a AccessChange)],
+    performed: &mut [Performed],
+) -> Vec<(usize, &'a [AclRule], AclDeletion)> {
     let goes_whole = &|position: usize, account: &Account, change: &AccessChange| {
         let wanted = jobs[position].run.plan.wanted.as_ref();
         let stays = wanted.is_some_and(|wanted| wanted.names().contains(&account.username));
@@ -155,22 +180,36 @@ async fn plan_deletions<'a>(
     };
     let looks = changes.iter().map(|&(position, account, change)| async move {
         let principal = Principal::of_user(&account.username);
-        let still_whole = goes_whole(position, account, change)
-            && match link.admin.list_acls(AclScope::Principal(principal.clone())).await {
-                Ok(listing) => listing.rules.len() == change.delete.len() && listing.unknown == 0,
-                Err(_) => false,
-            };
-        (position, account, principal, change, still_whole)
+        let leaves = leaves(&jobs[position], account);
+        let listed = match leaves || goes_whole(position, account, change) {
+            true => Some(link.admin.list_acls(AclScope::Principal(principal.clone())).await),
+            false => None,
+        };
+        (position, leaves, principal, change, listed)
     });
     let looked = stream::iter(looks.collect::<Vec<_>>()).buffered(PRINCIPALS_AT_ONCE).collect::<Vec<_>>().await;
     let mut deletions = Vec::new();
-    for (position, account, principal, change, still_whole) in looked {
-        if still_whole {
-            deletions.push((position, account, AclDeletion::WholePrincipal(principal)));
-        } else {
-            let exact = change.delete.iter().map(|rule| AclDeletion::Exact(principal.clone(), rule.clone()));
-            deletions.extend(exact.map(|deletion| (position, account, deletion)));
+    for (position, leaves, principal, change, listed) in looked {
+        let planned = &*change.delete;
+        let is_planned = listed.as_ref().is_some_and(|listed| {
+            listed.as_ref().is_ok_and(|listed| {
+                let known = planned.iter().collect::<BTreeSet<_>>();
+                listed.unknown == 0 && listed.rules.iter().all(|(_, rule)| known.contains(rule))
+            })
+        });
+        if is_planned && planned.len() <= MATCHES_MAX {
+            deletions.push((position, planned, AclDeletion::WholePrincipal(principal)));
+            continue;
         }
+        if leaves && !is_planned {
+            let why = match listed {
+                Some(Err(error)) => format!("{cluster}: {}", Chain(&error)),
+                Some(Ok(_)) | None => format!("{cluster}: it has an ACL that the plan does not list"),
+            };
+            fail(&mut performed[position], Failure::new(WITHDRAW, why, Disposition::Wait));
+        }
+        let exact = planned.iter().map(|rule| AclDeletion::Exact(principal.clone(), rule.clone()));
+        deletions.extend(exact.map(|deletion| (position, planned, deletion)));
     }
     deletions
 }

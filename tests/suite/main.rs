@@ -8,6 +8,7 @@ mod engine;
 mod examples;
 mod kafka_client;
 mod plans;
+mod races;
 mod renderings;
 mod rotations;
 mod schemas;

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::maintain::recall;
-use super::slots::{accounts_on, add_clear_permits, destroy_and_strike, empty, reachable, withdraw};
+use super::slots::{
+    accounts_on, add_clear_permits, destroy_and_strike, empty, reachable, withdraw, withdraw_everything,
+};
 use super::{Context, Subject, write, write_changes};
 use crate::credential::schedule::after;
 use crate::credential::{Authentication, Deletion, Effect, Owed, Phase, Record, Step};
@@ -24,8 +26,13 @@ pub(super) fn delete(subject: &Subject<'_>, record: &Record, context: &Context<'
     }
     let (clusters, _) = reachable(subject, record);
     let deliveries = record.deliveries.keys().cloned().collect();
-    let step = withdraw(subject, accounts_on(record, &clusters)).or_else(|| recall(subject, &deliveries));
-    if let Some(step) = step {
+    let accounts = accounts_on(record, &clusters);
+    let step = match subject.wanted {
+        None => withdraw_everything(subject, accounts),
+        // Access that the document declares stays.
+        Some(_) => withdraw(subject, accounts),
+    };
+    if let Some(step) = step.or_else(|| recall(subject, &deliveries)) {
         return step;
     }
     if record.authentication == Authentication::Scram {

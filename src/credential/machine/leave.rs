@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::slots::{accounts_on, empty, withdraw};
+use super::slots::{accounts_on, empty, withdraw_everything};
 use super::{Context, Subject, write_changes};
 use crate::credential::{Owed, Place, Record, Slot, Step};
 use crate::names::ClusterName;
@@ -28,7 +28,7 @@ pub(super) fn pay(
     context: &Context<'_>,
 ) -> Step {
     let due = clusters.iter().filter(|name| record.owed.contains_key(*name)).cloned().collect::<BTreeSet<_>>();
-    if let Some(step) = withdraw(subject, accounts_on(record, &due)) {
+    if let Some(step) = withdraw_everything(subject, accounts_on(record, &due)) {
         return step;
     }
     let mut paid = record.clone();

@@ -129,6 +129,13 @@ pub(super) fn withdraw(subject: &Subject<'_>, accounts: impl IntoIterator<Item =
     (!accounts.is_empty()).then_some(Step::Act(Effect::Withdraw(accounts)))
 }
 
+/// `Withdraw` for accounts that lose everything, whatever the plan saw there: a broker that lags does not list what another
+/// process gave a moment ago, and a list that could not be read says nothing.
+pub(super) fn withdraw_everything(subject: &Subject<'_>, accounts: BTreeSet<Account>) -> Option<Step> {
+    let left = accounts.difference(&subject.progress.withdrawn).cloned().collect::<BTreeSet<_>>();
+    (!left.is_empty()).then_some(Step::Act(Effect::Withdraw(left)))
+}
+
 /// The accounts of the names that the document asks for.
 pub(super) fn wanted_accounts(subject: &Subject<'_>, clusters: &BTreeSet<ClusterName>) -> BTreeSet<Account> {
     let names = subject.wanted.map_or(&[][..], |wanted| wanted.names());

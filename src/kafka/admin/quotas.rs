@@ -35,6 +35,9 @@ pub enum QuotaKeyChange {
 pub struct QuotaChange(pub [QuotaKeyChange; UserQuotas::KEYS.len()]);
 
 impl QuotaChange {
+    /// Takes away every quota that there may be.
+    pub const NONE_LEFT: Self = Self([QuotaKeyChange::Remove; UserQuotas::KEYS.len()]);
+
     /// What leads from one state to the other.
     pub fn between(observed: &UserQuotas, desired: &UserQuotas) -> Self {
         let (observed, desired) = (observed.values(), desired.values());
