@@ -4,12 +4,12 @@
 //! record, and a slot gets *different* content only when every permit for other content can no longer have a request on
 //! its way: a fence after its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Record;
+use super::{Phase, Record};
 use crate::names::{BootInstant, Generation, Mechanism, Now, UserName};
 
 /// Longest life of a permit; half a fence where that is shorter, so that the fence always outlasts a permit.
@@ -101,6 +101,35 @@ impl Watch {
         }
     }
 
+    /// The places that another process may be emptying at this moment: whoever asks a broker for the salt of a credential that is
+    /// gone by then has caused a failed authentication (kafka.md §4). What stands there is known by what Describe tells.
+    pub fn being_emptied(
+        &self,
+        record: &Record,
+        own: &BTreeMap<Place, PermitId>,
+        fence: Duration,
+        now: Now,
+    ) -> BTreeSet<Place> {
+        // Where a phase has ended that empties places, they are empty; whatever stands there is looked at (R6).
+        let is_emptying = match record.phase {
+            Phase::Retiring | Phase::Aborting | Phase::Revoking | Phase::Deleting => true,
+            Phase::Idle | Phase::Prepared | Phase::Verified | Phase::Published | Phase::Confirmed | Phase::Deleted => {
+                false
+            }
+        };
+        let is_owed = |permit: &Permit| {
+            record.owed.values().flat_map(|owed| &owed.slots).any(|slot| permit.is_about(&slot.place()))
+        };
+        let others = record.permits.iter().filter(|permit| {
+            let is_own = own.get(&permit.place()) == Some(&permit.id);
+            permit.content == Content::None
+                && !is_own
+                && (is_emptying || is_owed(permit))
+                && !self.remaining(permit, fence, now).is_zero()
+        });
+        others.map(Permit::place).collect()
+    }
+
     /// The instant before which a request under `permit` may be sent by this process; `None` if it is not this
     /// process's own, or over.
     pub fn not_after(&self, permit: &Permit, own: PermitId, now: Now) -> Option<BootInstant> {
@@ -126,6 +155,11 @@ impl Permit {
     /// Whether its end is so long ago that a wall clock can be believed about it.
     fn is_long_past(&self, now: Now) -> bool {
         now.wall >= self.until + CLOCKS_AGREE_WITHIN
+    }
+
+    /// The slot it is about.
+    pub fn place(&self) -> Place {
+        Place { username: self.username.clone(), mechanism: self.mechanism }
     }
 
     /// Whether it is about this slot.
@@ -202,16 +236,21 @@ mod tests {
         assert_eq!(wait(3630), Duration::ZERO);
     }
 
-    #[test]
-    fn a_wall_clock_that_is_set_ahead_ends_no_fence_that_is_being_watched() {
-        let permit = Permit::new(PermitId(7), &place(SHA_512), Content::Generation(Generation(1)), FENCE, at(0));
-        let mut record = crate::credential::Record::blank(
-            "payments/payments".parse().unwrap(),
+    fn record(permits: Vec<Permit>) -> Record {
+        let user = "payments/payments".parse().unwrap();
+        let blank = Record::blank(
+            user,
             crate::names::Scope::default(),
             UserName::parse("payments").unwrap(),
             crate::credential::Authentication::Scram,
         );
-        record.permits.push(permit);
+        Record { permits, ..blank }
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_ahead_ends_no_fence_that_is_being_watched() {
+        let permit = Permit::new(PermitId(7), &place(SHA_512), Content::Generation(Generation(1)), FENCE, at(0));
+        let record = record(vec![permit]);
         let mut watch = Watch::default();
         watch.see(&record, at(0));
         let set_ahead = |second| Now { wall: at(second + 7200).wall, ..at(second) };
@@ -225,6 +264,21 @@ mod tests {
             fence_remaining(&record.permits, &place(SHA_512), Content::None, &late, FENCE, at(3630)),
             Duration::ZERO
         );
+    }
+
+    #[test]
+    fn what_another_process_may_be_emptying_is_known_from_its_permits() {
+        let own = Permit::new(PermitId(1), &place(SHA_512), Content::None, FENCE, at(0));
+        let other = Permit::new(PermitId(2), &place(Mechanism::ScramSha256), Content::None, FENCE, at(0));
+        let own_permits = BTreeMap::from([(own.place(), own.id)]);
+        let mut watch = Watch::default();
+        [&own, &other].into_iter().for_each(|permit| watch.issue(permit, at(0).boot));
+        let mut record = record(vec![own, other.clone()]);
+        let emptied = |record: &Record, second| watch.being_emptied(record, &own_permits, FENCE, at(second));
+        assert_eq!(emptied(&record, 89), BTreeSet::new(), "in IDLE nobody empties anything");
+        record.phase = Phase::Retiring;
+        assert_eq!(emptied(&record, 89), BTreeSet::from([other.place()]));
+        assert_eq!(emptied(&record, 90), BTreeSet::new());
     }
 
     #[test]

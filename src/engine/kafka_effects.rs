@@ -53,7 +53,8 @@ pub(super) async fn look<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfor
             }
         };
         let users = accounts.iter().map(|(_, account)| account.username.clone()).collect::<Vec<_>>();
-        let mut seen = look_at_slots(link, &users).await;
+        let being_emptied = accounts.iter().flat_map(|(position, _)| jobs[*position].run.being_emptied()).collect();
+        let mut seen = look_at_slots(link, &users, &being_emptied).await;
         for (position, account) in accounts {
             match seen.remove(&account.username) {
                 Some(Seen::Known(slots)) => performed[position].outcomes.push(Outcome::Looked(account.clone(), slots)),

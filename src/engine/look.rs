@@ -1,12 +1,12 @@
 //! The look at slots (R6), and what a login that did not succeed means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 
 use super::connect::ClusterLink;
-use crate::credential::{Seen, SlotSeen, Slots};
+use crate::credential::{Place, Seen, SlotSeen, Slots};
 use crate::diagnostic::{Chain, Disposition};
 use crate::kafka::{KafkaError, LoginOutcome, LoginStep, LoginTarget, Peek, ScramListing};
 use crate::names::{BrokerId, Mechanism, UserName};
@@ -23,7 +23,14 @@ const AGREE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
 /// Every broker is asked which credentials it shows, because asking a broker for the salt of a credential it does not have
 /// counts as a failed authentication (kafka.md §4). Brokers that differ are asked again; one that does not show a credential
 /// after that has lost it.
-pub(super) async fn look_at_slots(link: &ClusterLink, users: &[UserName]) -> BTreeMap<UserName, Seen<Slots>> {
+///
+/// The salts of places that are `being_emptied` are not asked for: a credential that Describe still shows may be gone the moment
+/// after.
+pub(super) async fn look_at_slots(
+    link: &ClusterLink,
+    users: &[UserName],
+    being_emptied: &BTreeSet<Place>,
+) -> BTreeMap<UserName, Seen<Slots>> {
     let mut slots = BTreeMap::new();
     let mut open: Vec<UserName> = users.to_vec();
     for attempt in 0..AGREE_ATTEMPTS {
@@ -44,7 +51,7 @@ pub(super) async fn look_at_slots(link: &ClusterLink, users: &[UserName]) -> BTr
         let is_last = attempt + 1 == AGREE_ATTEMPTS;
         let shown = open.iter().map(|user| Shown::to(user, &listings));
         let (due, rest) = shown.partition::<Vec<_>, _>(|shown| is_last || shown.is_agreed());
-        slots.extend(peek_salts(link, due).await);
+        slots.extend(peek_salts(link, due, being_emptied).await);
         open = rest.into_iter().map(|shown| shown.user).collect();
     }
     slots
@@ -94,7 +101,11 @@ fn has_one_form(shown: &[(BrokerId, u32)]) -> bool {
 }
 
 /// Asks for the salt of each credential that is shown, one broker each: one that shows it.
-async fn peek_salts(link: &ClusterLink, shown: Vec<Shown>) -> Vec<(UserName, Seen<Slots>)> {
+async fn peek_salts(
+    link: &ClusterLink,
+    shown: Vec<Shown>,
+    being_emptied: &BTreeSet<Place>,
+) -> Vec<(UserName, Seen<Slots>)> {
     let Some(logins) = &link.logins else {
         // Without a clients' listener to ask, mechanism and iterations are all there is.
         return shown.into_iter().map(|shown| assemble(shown, |_, _| Ok(None))).collect();
@@ -103,6 +114,9 @@ async fn peek_salts(link: &ClusterLink, shown: Vec<Shown>) -> Vec<(UserName, See
     let mut requests = Vec::new();
     for (index, shown) in shown.iter().enumerate() {
         for (mechanism, brokers) in shown.credentials.iter().filter(|(one, _)| link.mechanisms.contains(one)) {
+            if being_emptied.contains(&Place { username: shown.user.clone(), mechanism: *mechanism }) {
+                continue;
+            }
             // Where all agree, the work is spread; else whoever shows it is asked.
             let spread = targets[(index + requests.len()) % targets.len()];
             let shows = targets

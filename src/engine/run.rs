@@ -1,6 +1,6 @@
 //! One user on its way through a pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(super) struct UserRun {
     pub end: Option<End>,
     transition: usize,
     failures: BTreeMap<&'static str, u32>,
+    /// The longest fence of the user's clusters.
+    fence: Duration,
 }
 
 /// How a user's pass ended.
@@ -102,12 +104,20 @@ impl UserRun {
             end: None,
             transition: 0,
             failures: BTreeMap::new(),
+            fence: Duration::ZERO,
         }
+    }
+
+    /// The places of this user that another process may be emptying.
+    pub fn being_emptied(&self) -> BTreeSet<Place> {
+        let Some(record) = &self.record else { return BTreeSet::new() };
+        self.watch.being_emptied(&record.value, &self.progress.own_permits, self.fence, super::now())
     }
 
     /// Asks the machine what comes next, passing from one approved transition to the next; sets `end` when there is
     /// nothing more.
     pub fn step(&mut self, fence: Duration, undo_for: Duration) -> Next {
+        self.fence = fence;
         while self.end.is_none() {
             let Some(transition) = self.plan.transitions.get(self.transition) else {
                 self.end = Some(End::Done);
