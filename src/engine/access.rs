@@ -1,16 +1,17 @@
 //! Effects on ACLs and quotas. Each group becomes a few large requests per cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _};
 
 use super::connect::{ClusterLink, Links};
 use super::kafka_effects::{blank, fail, failure_of};
 use super::run::{Failure, Job, Performed, by_account, link_of};
-use crate::credential::{Account, Effect, Outcome};
+use super::store_effects::store_failure;
+use crate::credential::{Account, Effect, Outcome, Seen};
 use crate::diagnostic::{Chain, Disposition};
 use crate::kafka::{AclDeletion, AclScope, QuotaChange};
-use crate::names::{AclRule, ClusterName, Permission, Principal};
+use crate::names::{AclRule, ClusterName, Permission, Principal, StoreName};
 use crate::state::AccessChange;
 
 /// One cluster's part of a group about access: each user with the change its plan lists there.
@@ -24,19 +25,53 @@ struct AccessBatch<'a> {
 static NOTHING: AccessChange =
     AccessChange { create: Vec::new(), delete: Vec::new(), delete_is_whole: false, quotas: None };
 
-/// Splits a group about access by cluster; users whose cluster cannot be asked fail here.
-fn access_batches<'a>(
+/// Fails users whose record is not the one that their plan was made of. Maintenance writes no record before it changes
+/// access, and a plan may have waited for a person's approval, or its process stood still, while another pass deleted the user.
+///
+/// A process that stops right after this check can still give access to a name that nobody has any more, as can a request that
+/// is executed late. A permit would keep it from that, at the price of two record writes and a fence for every change of an ACL.
+/// Nobody can use such a name: its credentials are under permits.
+async fn check_records(links: &Links, effect: &'static str, jobs: &[Job<'_>], performed: &mut [Performed]) {
+    let mut by_store: BTreeMap<&StoreName, Vec<usize>> = BTreeMap::new();
+    for (position, job) in jobs.iter().enumerate().filter(|(_, job)| !job.run.has_written) {
+        by_store.entry(&job.run.plan.store).or_default().push(position);
+    }
+    for (store, positions) in by_store {
+        let users = positions.iter().map(|&position| jobs[position].run.user.clone()).collect::<Vec<_>>();
+        let read = match links.stores.get(store) {
+            Some(Seen::Known(link)) => link.reader.read_records(&users).await,
+            // Without its store there would be no plan for a user.
+            Some(Seen::Unknown(_)) | None => continue,
+        };
+        for (position, read) in positions.into_iter().zip(read) {
+            let planned = jobs[position].run.record.as_ref().map(|record| &record.version);
+            let failure = match read {
+                Ok(found) if found.as_ref().map(|found| &found.version) == planned => continue,
+                Ok(_) => Failure::new(effect, "its record has changed since the plan was made", Disposition::Wait)
+                    .hint(Some("another Kastellan works on this user; run again".to_owned())),
+                Err(error) => store_failure(effect, &error),
+            };
+            fail(&mut performed[position], failure);
+        }
+    }
+}
+
+/// Splits a group about access by cluster; users whose record has changed, and those whose cluster cannot be asked, fail here.
+async fn access_batches<'a>(
     links: &'a Links,
     effect: &'static str,
     jobs: &'a [Job<'a>],
     performed: &mut [Performed],
 ) -> Vec<AccessBatch<'a>> {
+    check_records(links, effect, jobs, performed).await;
     let grouped = by_account(jobs, |effect| match effect {
         Effect::Grant(accounts) | Effect::Withdraw(accounts) => accounts.iter().collect(),
         _ => unreachable!("grouped by kind"),
     });
     let mut batches = Vec::new();
     for (cluster, accounts) in grouped {
+        let accounts = accounts.into_iter().filter(|(position, _)| performed[*position].failure.is_none());
+        let accounts = accounts.collect::<Vec<_>>();
         match link_of(links, effect, cluster) {
             Ok(link) => {
                 let changes = accounts.into_iter().map(|(position, account)| {
@@ -57,7 +92,7 @@ const GRANT: &str = "grant";
 /// Creates ACLs, denials before permissions, and sets quotas.
 pub(super) async fn grant<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Performed> {
     let mut performed = blank(&jobs);
-    for batch in access_batches(links, GRANT, &jobs, &mut performed) {
+    for batch in access_batches(links, GRANT, &jobs, &mut performed).await {
         let AccessBatch { cluster, link, changes } = batch;
         for permission in [Permission::Deny, Permission::Allow] {
             let mut owners = Vec::new();
@@ -114,7 +149,7 @@ const WITHDRAW: &str = "withdraw";
 /// Deletes ACLs, permissions before denials, and removes quotas.
 pub(super) async fn withdraw<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Performed> {
     let mut performed = blank(&jobs);
-    for batch in access_batches(links, WITHDRAW, &jobs, &mut performed) {
+    for batch in access_batches(links, WITHDRAW, &jobs, &mut performed).await {
         let AccessBatch { cluster, link, changes } = batch;
         let deletions = plan_deletions(cluster, link, &jobs, &changes, &mut performed).await;
         let requests = deletions.iter().map(|(.., deletion)| deletion.clone()).collect();

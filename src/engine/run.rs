@@ -27,6 +27,8 @@ pub(super) struct UserRun {
     pub progress: Progress,
     pub watch: Watch,
     pub end: Option<End>,
+    /// Whether this pass has written the record, so that nobody else can have gone on from the one the plan was made of.
+    pub has_written: bool,
     transition: usize,
     failures: BTreeMap<&'static str, u32>,
     /// The longest fence of the user's clusters.
@@ -102,6 +104,7 @@ impl UserRun {
             progress: Progress::default(),
             watch,
             end: None,
+            has_written: false,
             transition: 0,
             failures: BTreeMap::new(),
             fence: Duration::ZERO,
@@ -185,6 +188,7 @@ impl UserRun {
             self.progress.own_permits.insert(place, permit.id);
         }
         self.record = Some(record);
+        self.has_written = true;
     }
 
     /// Starts to count the life of permits that are about to be written; before the write, so that none is taken to last

@@ -64,3 +64,17 @@ fn a_deletion_leaves_nothing_behind_that_a_broker_does_not_list_yet() {
         assert_eq!((phase(&world).await, left(&world)), (Phase::Deleted, (0, false)));
     });
 }
+
+#[test]
+fn a_plan_that_waited_for_approval_gives_nothing_to_a_user_that_was_deleted_meanwhile() {
+    run(async {
+        let world = World::start().await;
+        world.apply(&user("payments"), &Options::default()).await;
+        let planned = world.plan(&with_more_access(), &Options::default()).await;
+        world.apply("", &pruning()).await;
+        assert_eq!((phase(&world).await, left(&world)), (Phase::Deleted, (0, false)));
+        let executed = planned.execute(&Options::default()).await;
+        assert!(executed.users.values().all(|ended| matches!(ended, Finished::Waiting { .. })), "{:?}", executed.users);
+        assert_eq!(left(&world), (0, false));
+    });
+}
