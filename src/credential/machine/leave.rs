@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::slots::{accounts_on, empty, withdraw_everything};
+use super::slots::{accounts_on, empty, prune_names, withdraw_everything};
 use super::{Context, Subject, write_changes};
-use crate::credential::{Owed, Place, Record, Slot, Step};
+use crate::credential::{Owed, Phase, Place, Record, Slot, Step};
 use crate::names::ClusterName;
 
 pub(super) fn leave(record: &Record, clusters: &BTreeSet<ClusterName>, context: &Context<'_>) -> Step {
@@ -41,6 +41,9 @@ pub(super) fn pay(
         }
         paid.owed.remove(cluster);
         paid.adopted.retain(|slot| slot.cluster != *cluster);
+    }
+    if paid.phase == Phase::Idle && paid.owed.is_empty() {
+        prune_names(subject, &mut paid);
     }
     write_changes(record, paid, context)
 }

@@ -34,6 +34,11 @@ fn blank_after(subject: &Subject<'_>, wanted: &Wanted, tombstone: Option<&Record
         record.document.clone_from(&tombstone.document);
         record.destroy.clone_from(&tombstone.destroy);
         record.owed.clone_from(&tombstone.owed);
+        if !tombstone.owed.is_empty() {
+            // Any of the names of before may have access where something is owed.
+            let names = tombstone.names().into_iter().filter(|name| **name != record.username).cloned();
+            record.further_names.extend(names.collect::<Vec<_>>());
+        }
         if wanted.continues(tombstone) {
             // The old slots stay named until IDLE, so that what a straggler left is not taken for a stranger (R6).
             record.active.clone_from(&tombstone.active);

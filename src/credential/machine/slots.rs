@@ -157,11 +157,15 @@ pub(super) fn withdraw_surplus(
     withdraw(subject, clusters.iter().flat_map(|cluster| names.iter().map(|name| Account::new(cluster, name))))
 }
 
-/// Strikes off the names that are neither used nor asked for, and takes the document's name.
+/// Strikes off the names that are neither used nor asked for, and takes the document's name. As long as a cluster is owed,
+/// they all stay: any of them may have access there.
 pub(super) fn prune_names(subject: &Subject<'_>, record: &mut Record) {
     let Some(wanted) = subject.wanted else { return };
+    let used = match record.owed.is_empty() {
+        true => record.slots().map(|slot| slot.username.clone()).collect::<BTreeSet<_>>(),
+        false => record.names().into_iter().cloned().collect(),
+    };
     record.username = wanted.username.clone();
-    let used = record.slots().map(|slot| slot.username.clone()).collect::<BTreeSet<_>>();
     record.further_names = used.into_iter().chain(wanted.names().iter().cloned()).collect();
     record.further_names.remove(&record.username);
 }

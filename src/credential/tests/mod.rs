@@ -1,5 +1,6 @@
 //! Drives the machine through a user's life without a rotation, with a crash before and after any effect.
 
+mod leaving;
 mod restored;
 mod rotation;
 mod world;

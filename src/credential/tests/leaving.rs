@@ -1,0 +1,74 @@
+//! What a cluster is owed that is no longer the user's.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::names::{ClusterId, ClusterName};
+
+const NAMES: [&str; 2] = ["payments.a", "payments.b"];
+
+fn dr() -> ClusterName {
+    ClusterName::parse("dr").unwrap()
+}
+
+fn rotating(strategy: Strategy) -> Wanted {
+    let users = (strategy == Strategy::DualUser).then(|| NAMES.map(|name| UserName::parse(name).unwrap()));
+    let overlap = Some(Duration::ZERO);
+    Wanted {
+        rotation: Some(RotationSpec { every: None, strategy, users, overlap, confirm: Confirm::None }),
+        ..wanted()
+    }
+}
+
+fn names(record: &Record) -> Vec<&str> {
+    record.names().into_iter().map(UserName::as_str).collect()
+}
+
+/// A dual user whose second cluster was left and cannot be reached.
+fn owing() -> World {
+    let mut world = World::new();
+    assert_eq!(world.run(Some(&rotating(Strategy::DualUser)), None), End::Settled);
+    world.seconds += 2 * 3600;
+    let record = world.record.as_mut().unwrap();
+    let slots = record.slots().cloned().collect();
+    record.owed.insert(dr(), Owed { id: ClusterId::parse("dr-id").unwrap(), slots });
+    world
+}
+
+#[test]
+fn a_cluster_that_is_owed_something_keeps_every_name_in_the_record() {
+    let mut world = owing();
+    let flip = rotating(Strategy::MechanismFlip);
+    assert_eq!(world.run(Some(&flip), None), End::Settled);
+    let record = world.record.clone().unwrap();
+    assert_eq!((record.phase, record.active.as_ref().unwrap().username.as_str()), (Phase::Idle, "payments"));
+    assert_eq!(names(&record), ["payments", "payments.a", "payments.b"], "both had access there");
+    // What was owed is gone: so are the names.
+    let accounts = record.names().into_iter().map(|name| Account::new(&dr(), name)).collect::<BTreeSet<_>>();
+    let progress = Progress { withdrawn: accounts.clone(), emptied: accounts, ..Progress::default() };
+    let facts = world.facts(Some(&flip), None);
+    let user = "payments/payments".parse().unwrap();
+    let subject =
+        Subject { user: &user, record: Some(&record), wanted: Some(&flip), facts: &facts, progress: &progress };
+    let context = Context {
+        now: world.now(),
+        watch: &world.watch,
+        fence: FENCE,
+        undo_for: Duration::ZERO,
+        permit_ids: std::array::from_fn(|index| PermitId(1_000 + index as u64)),
+    };
+    let step = next(&subject, &Transition::Pay(BTreeSet::from([dr()])), &context);
+    let Step::Act(Effect::Record(paid)) = step else { panic!("{step:?}") };
+    assert_eq!((names(&paid), paid.owed.len()), (vec!["payments"], 0));
+}
+
+#[test]
+fn a_user_that_comes_back_keeps_the_names_of_what_is_still_owed() {
+    let mut world = owing();
+    assert_eq!(world.run(None, None), End::Settled);
+    assert_eq!(world.record.as_ref().unwrap().phase, Phase::Deleted);
+    world.seconds += 2 * 3600;
+    assert_eq!(world.run(Some(&rotating(Strategy::MechanismFlip)), None), End::Settled);
+    let record = world.record.unwrap();
+    assert_eq!((record.phase, names(&record)), (Phase::Idle, vec!["payments", "payments.a", "payments.b"]));
+}
