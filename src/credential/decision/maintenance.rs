@@ -133,7 +133,9 @@ fn join_cluster(
     }
     todo.adopts.extend(strangers.iter().filter_map(adopted));
     todo.rebind.insert(cluster.clone(), seen.id.clone());
-    for username in wanted.names() {
+    // A name that only the document knows gets access when its rotation begins, and its record names it.
+    let known = record.names();
+    for username in wanted.names().iter().filter(|name| known.contains(name)) {
         let Some(access) = seen.accounts.get(username).and_then(|account| account.access.known()) else { continue };
         note_access(&Account::new(cluster, username), access, todo);
     }

@@ -72,3 +72,24 @@ fn a_user_that_comes_back_keeps_the_names_of_what_is_still_owed() {
     let record = world.record.unwrap();
     assert_eq!((record.phase, names(&record)), (Phase::Idle, vec!["payments", "payments.a", "payments.b"]));
 }
+
+#[test]
+fn a_new_cluster_gives_access_to_no_name_that_the_record_does_not_know() {
+    let mut world = World::new();
+    let flip = rotating(Strategy::MechanismFlip);
+    assert_eq!(world.run(Some(&flip), None), End::Settled);
+    let both = Wanted { clusters: vec![cluster(), dr()], ..rotating(Strategy::DualUser) };
+    let mut facts = world.facts(Some(&both), None);
+    let access = AccessFact { grants: true, ..AccessFact::default() };
+    let account = AccountFacts { slots: Seen::Known(Slots::new()), access: Seen::Known(access) };
+    let names = ["payments", "payments.a", "payments.b"].map(|name| UserName::parse(name).unwrap());
+    let seen = ClusterFacts {
+        id: ClusterId::parse("dr-id").unwrap(),
+        accounts: names.into_iter().map(|name| (name, account.clone())).collect(),
+        reauthentication: None,
+    };
+    facts.clusters.insert(dr(), Seen::Known(seen));
+    let decision = decide(world.record.as_ref(), Some(&both), &facts, None, world.now().wall);
+    let [Transition::Maintain(todo), Transition::Rotate(_)] = &decision.transitions[..] else { panic!("{decision:?}") };
+    assert!(todo.rebind.contains_key(&dr()) && todo.grant.is_empty(), "the rotation to them gives it: {todo:?}");
+}
