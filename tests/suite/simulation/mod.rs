@@ -32,7 +32,8 @@
 //! Such looks are counted and told.
 //!
 //! `SIMULATION_SEED=… cargo test --test suite simulation::every -- --nocapture` runs one seed and tells everything that
-//! happened in it; `SIMULATION_SEEDS=…` says how many are run.
+//! happened in it; `SIMULATION_SEEDS=…` says how many are run, and
+//! `SIMULATION_FIRST=…` with which to begin.
 
 mod clock;
 mod dice;
@@ -76,14 +77,15 @@ fn every_seed_keeps_the_promises() {
         return;
     }
     let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(0);
+    let first = number("SIMULATION_FIRST").unwrap_or(0);
+    let next = AtomicU64::new(first);
     let total = Mutex::new((Duration::ZERO, Duration::ZERO, 0));
     let broken = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < seeds) {
+                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < first + seeds) {
                     let verdict = run(seed, Bug::None);
                     let mut total = total.lock().unwrap();
                     total.0 += verdict.lived;

@@ -1,6 +1,6 @@
 //! What a run is about: how the world is made, what people ask for, and what the documents say of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -87,6 +87,10 @@ pub enum Ask {
     Iterations(NamespacedName),
     /// A cluster more, or one less.
     Clusters(NamespacedName),
+    /// Another name in Kafka.
+    Username(NamespacedName),
+    /// A cluster is suspended, or not any more.
+    Suspend(ClusterName),
     /// Other access.
     Access(NamespacedName),
     /// The document goes.
@@ -115,7 +119,7 @@ impl Ask {
         }
         let meddlings =
             [Meddling::RemoveAcl, Meddling::AddAcl, Meddling::DeleteCredential, Meddling::ReplaceCredential];
-        match dice.below(20) {
+        match dice.below(22) {
             0..2 => Self::Nothing,
             2..4 => Self::Access(user),
             4..6 => Self::Delete(user),
@@ -126,6 +130,8 @@ impl Ask {
             16 => Self::Command(user, credential::Ask::Revoke { new_name: dice.chance(500) }),
             17 => Self::Rotation(user),
             18 => Self::Iterations(user),
+            19 => Self::Username(user),
+            20 => Self::Suspend(dice.pick(&shape.clusters).clone()),
             _ => Self::Clusters(user),
         }
     }
@@ -135,6 +141,7 @@ impl Ask {
 #[derive(Debug)]
 pub struct Declared {
     pub users: BTreeMap<NamespacedName, DeclaredUser>,
+    pub suspended: BTreeSet<ClusterName>,
     pub documents: Documents,
 }
 
@@ -147,6 +154,7 @@ pub struct DeclaredUser {
     /// Bytes per second.
     pub quota: Option<usize>,
     pub iterations: usize,
+    pub is_renamed: bool,
     pub rotation: DeclaredRotation,
 }
 
@@ -171,33 +179,43 @@ impl Declared {
     /// Every user, with one topic.
     pub fn begin(shape: &Shape, dice: &mut Dice) -> Self {
         let users = shape.users.iter().map(|name| (name.clone(), DeclaredUser::draw(shape, dice))).collect();
-        Self::of(shape, users)
+        Self::of(shape, users, BTreeSet::new())
     }
 
-    /// The same, without anything that is due by itself.
+    /// The same, without anything that is due by itself or held up.
     pub fn at_rest(&self, shape: &Shape) -> Self {
         let mut users = self.users.clone();
         users.values_mut().for_each(|user| user.rotation.is_periodic = false);
-        Self::of(shape, users)
+        Self::of(shape, users, BTreeSet::new())
     }
 
-    fn of(shape: &Shape, users: BTreeMap<NamespacedName, DeclaredUser>) -> Self {
+    fn of(shape: &Shape, users: BTreeMap<NamespacedName, DeclaredUser>, suspended: BTreeSet<ClusterName>) -> Self {
         let source = |name: &str, text: String| SourceText { file: Arc::new(PathBuf::from(name)), bytes: text.into() };
-        let mut sources = vec![source("head.yaml", head(shape))];
+        let mut sources = vec![source("head.yaml", head(shape, &suspended))];
         if !users.is_empty() {
             let texts = users.iter().map(|(name, user)| user.text(name));
             sources.push(source("users.yaml", texts.collect()));
         }
         match spec::read(&sources) {
-            Ok((documents, _)) => Self { users, documents },
+            Ok((documents, _)) => Self { users, suspended, documents },
             Err(findings) => panic!("{:#?}", findings.0),
         }
     }
 
     /// The documents after somebody asked for something.
     pub fn after(&self, ask: &Ask, shape: &Shape, dice: &mut Dice) -> Self {
-        let mut users = self.users.clone();
+        let (mut users, mut suspended) = (self.users.clone(), self.suspended.clone());
         match ask {
+            Ask::Username(user) => {
+                if let Some(user) = users.get_mut(user) {
+                    user.is_renamed = !user.is_renamed;
+                }
+            }
+            Ask::Suspend(cluster) => {
+                if !suspended.remove(cluster) {
+                    suspended.insert(cluster.clone());
+                }
+            }
             Ask::Nothing | Ask::Command(..) | Ask::Meddle(..) => {}
             Ask::Access(user) => {
                 if let Some(user) = users.get_mut(user) {
@@ -223,7 +241,7 @@ impl Declared {
                 }
             }
         }
-        Self::of(shape, users)
+        Self::of(shape, users, suspended)
     }
 }
 
@@ -239,16 +257,22 @@ impl DeclaredUser {
             topics: vec![0],
             quota: None,
             iterations: ITERATIONS_MIN,
+            is_renamed: false,
             rotation: DeclaredRotation::draw(dice),
         }
     }
 
     /// The names it has in Kafka.
     pub fn usernames(&self, name: &NamespacedName) -> Vec<String> {
+        let username = self.username(name);
         match self.rotation.strategy {
-            Strategy::DualUser => ["a", "b"].map(|half| format!("{}.{half}", name.name)).into(),
-            Strategy::MechanismFlip | Strategy::InPlace => vec![name.name.to_string()],
+            Strategy::DualUser => ["a", "b"].map(|half| format!("{username}.{half}")).into(),
+            Strategy::MechanismFlip | Strategy::InPlace => vec![username],
         }
+    }
+
+    fn username(&self, name: &NamespacedName) -> String {
+        format!("{}{}", name.name, if self.is_renamed { "-renamed" } else { "" })
     }
 
     fn text(&self, name: &NamespacedName) -> String {
@@ -262,10 +286,13 @@ impl DeclaredUser {
         let every = if is_periodic { ", every: 20d" } else { "" };
         format!(
             "---\napiVersion: kastellan.io/v1alpha1\nkind: KafkaUser\nmetadata: {{name: {}, namespace: {}}}\nspec:\n  \
-             clusters: [{clusters}]\n  authentication: {{type: scram, iterations: {}}}\n  \
+             username: {}\n  clusters: [{clusters}]\n  authentication: {{type: scram, iterations: {}}}\n  \
              authorization: {{acls: [{acls}]}}\n  quotas: {quotas}\n  \
              rotation: {{strategy: {strategy}, confirm: {confirm}, overlap: 24h, allowDowntime: true{every}}}\n",
-            name.name, name.namespace, self.iterations
+            name.name,
+            name.namespace,
+            self.username(name),
+            self.iterations
         )
     }
 }
@@ -275,16 +302,17 @@ pub fn topic_name(user: &NamespacedName, topic: usize) -> String {
     format!("{}-topic-{topic}", user.name)
 }
 
-fn head(shape: &Shape) -> String {
+fn head(shape: &Shape, suspended: &BTreeSet<ClusterName>) -> String {
     let mut head = "apiVersion: kastellan.io/v1alpha1\nkind: CredentialStore\nmetadata: {name: memory}\n\
                     spec: {age: {directory: unused, inputs: [imports/]}}\n"
         .to_owned();
     for cluster in &shape.clusters {
         let seconds = FENCE.as_secs();
+        let suspend = suspended.contains(cluster);
         write!(
             head,
             "---\napiVersion: kastellan.io/v1alpha1\nkind: KafkaCluster\nmetadata: {{name: {cluster}}}\nspec:\n  \
-             bootstrapServers: {cluster}-1:9092\n  admin: {{fence: {seconds}s}}\n  clients: {{bootstrapServers: \
+             suspend: {suspend}\n  bootstrapServers: {cluster}-1:9092\n  admin: {{fence: {seconds}s}}\n  clients: {{bootstrapServers: \
              \"{cluster}-1:9093\", mechanisms: [scram-sha-512, scram-sha-256]}}\n"
         )
         .expect("a text takes everything");

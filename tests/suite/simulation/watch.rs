@@ -40,6 +40,7 @@ struct UserWatch {
     /// The document before anything else of its number may be told again, never below.
     highest: Option<(Generation, Option<RotationId>)>,
     was_released: bool,
+    is_revoking: bool,
     revoked: BTreeMap<(ClusterName, Generation), Revoked>,
     consumers: [Consumer; CONSUMERS],
 }
@@ -152,6 +153,7 @@ impl Watch {
             self.emptied.extend(record.names().into_iter().map(|name| (name.clone(), until)));
         }
         let Some(user) = self.users.get_mut(&record.user) else { return };
+        user.is_revoking = record.phase == Phase::Revoking;
         // In place, what was published works no more from now on; a stolen credential must not.
         let is_over = record.overwrites() || (record.phase == Phase::Revoking && record.active.is_none());
         if is_over {
@@ -183,7 +185,9 @@ impl Watch {
                 }
                 let clusters = live.connections.iter().map(|(name, _)| name.clone()).collect();
                 let (username, mechanism) = (live.username.clone(), live.mechanism);
-                let published = Published { generation, username, mechanism, clusters, duty: Duty::Due };
+                // A revocation does not wait for a cluster that cannot be reached: the fresh credential works there later.
+                let duty = if entry.is_revoking { Duty::Suspended { mended_at: None } } else { Duty::Due };
+                let published = Published { generation, username, mechanism, clusters, duty };
                 (Some(live.rotation_id.clone()), Some(published))
             }
         };
