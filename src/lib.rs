@@ -20,4 +20,5 @@ pub mod source;
 pub mod spec;
 pub mod state;
 pub mod store;
+pub mod vault;
 pub mod view;

@@ -21,6 +21,19 @@ java_is_17_or_later() {
     [ "${version:-0}" -ge 17 ]
 }
 
+# Vault is built from its module, unless it is there.
+go_is_1_25_or_later() {
+    local version minor
+    version=$(go env GOVERSION) || return 1
+    minor=${version#go1.}
+    [ "${minor%%.*}" -ge 25 ]
+}
+
+vault_is_there() {
+    [ -n "${KASTELLAN_TEST_VAULT:-}" ] || command -v vault >/dev/null \
+        || [ -x "${XDG_CACHE_HOME:-$HOME/.cache}/kastellan/stack/vault-1.21.0/vault" ]
+}
+
 jdk() {
     # Newer distributions have newer ones only.
     if apt-cache show openjdk-17-jdk-headless >/dev/null 2>&1; then
@@ -43,6 +56,10 @@ need maven command -v mvn
 need jdk java_is_17_or_later
 # The age program can be built where there is Go.
 need age eval 'command -v age || command -v go'
+
+if [ "$purpose" = test ] && ! vault_is_there && ! go_is_1_25_or_later 2>/dev/null; then
+    remedies+=("Go 1.25 or later, which builds Vault: see https://go.dev/doc/install")
+fi
 
 command -v cargo >/dev/null || remedies+=("Rust 1.95 or later: see https://rustup.rs")
 if command -v cargo >/dev/null && [ "$purpose" = test ]; then

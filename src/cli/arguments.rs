@@ -394,6 +394,20 @@ pub(super) enum PolicyCommand {
         #[command(flatten)]
         files: FileArguments,
     },
+    /// The Vault policy of Kastellan's own token
+    #[command(
+        after_help = "Examples:\n  kastellan policy vault | vault policy write kastellan -\n  kastellan policy vault --purpose plan | vault policy write kastellan-plan -"
+    )]
+    Vault {
+        /// What Kastellan is to be able to do
+        #[arg(long, value_enum, default_value = "apply")]
+        purpose: PurposeArgument,
+        /// The store, where there is more than one in Vault
+        #[arg(long, value_name = "NAME")]
+        store: Option<crate::names::StoreName>,
+        #[command(flatten)]
+        files: FileArguments,
+    },
 }
 
 /// What Kastellan is to be able to do.

@@ -43,7 +43,11 @@ pub fn main() -> ExitStatus {
     output::start_log(cli.log.as_deref());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => runtime.block_on(async {
+            let status = run(cli).await;
+            passes::close().await;
+            status
+        }),
         Err(error) => {
             output::error(&format!("failed to start: {error}"), None);
             ExitStatus::Failed

@@ -7,10 +7,14 @@ use crate::diagnostic::{ExitStatus, Finding, FindingText, Findings, Hint};
 /// Loggers of dependencies that are too talkative, or undecided about secrets, for the default.
 const DEFAULT_FILTER: &str = "warn,hyper=warn,h2=warn";
 
+/// Loggers that stay silent whatever is asked for: what they are given, may be secret.
+const SILENCED: &str = "rustify=off,vaultrs=off";
+
 /// Starts logging to stderr.
 pub(super) fn start_log(filter: Option<&str>) {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter.unwrap_or(DEFAULT_FILTER))
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_FILTER));
+    let with_silence = |filter: &str| format!("{filter},{SILENCED}");
+    let filter = tracing_subscriber::EnvFilter::try_new(with_silence(filter.unwrap_or(DEFAULT_FILTER)))
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(with_silence(DEFAULT_FILTER)));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -1,6 +1,7 @@
 //! What `plan` and `apply` have in common: connect, observe, plan.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::arguments::PassArguments;
 use super::{documents, output, surroundings, users};
@@ -11,6 +12,7 @@ use crate::names::{NamespacedName, Scope};
 use crate::plan::{Asked, Options, Plan, plan};
 use crate::spec::Documents;
 use crate::state::{Desired, Selection, resolve};
+use crate::store::StoreReader;
 use crate::view::PlanView;
 
 /// What a pass was asked for; part of a saved plan.
@@ -81,6 +83,17 @@ pub(super) async fn prepare(documents: &Documents, request: &Request, mode: Mode
     Ok(Pass { links, desired, plan, view })
 }
 
+/// What was opened and has to be closed. Commands end in many places; the program ends in one.
+static OPENED: Mutex<Vec<Arc<dyn StoreReader>>> = Mutex::new(Vec::new());
+
+/// Closes every store that was opened: a token that a login made is good for nothing afterwards.
+pub(super) async fn close() {
+    let opened = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
+    for store in opened {
+        store.close().await;
+    }
+}
+
 /// Connects, and says what could not be opened with its remedy.
 ///
 /// # Errors
@@ -92,6 +105,8 @@ pub(super) async fn open(
 ) -> Result<Links, ExitStatus> {
     match connect(documents, mode, surroundings).await {
         Ok(links) => {
+            let stores = links.stores.values().filter_map(Seen::known).map(|link| link.reader.clone());
+            OPENED.lock().unwrap_or_else(PoisonError::into_inner).extend(stores);
             for (name, seen) in &links.clusters {
                 if let Seen::Unknown(why) = seen {
                     output::error(&format!("cluster `{name}`: {why}"), links.hints.get(name.as_str()));

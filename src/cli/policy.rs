@@ -2,15 +2,57 @@
 
 use std::fmt::Write as _;
 
-use super::arguments::{PolicyArguments, PolicyCommand, PurposeArgument};
+use super::arguments::{FileArguments, PolicyArguments, PolicyCommand, PurposeArgument};
 use super::{documents, output};
 use crate::diagnostic::ExitStatus;
 use crate::kafka::{Purpose, explained_rights};
-use crate::spec::{AdminAuthentication, AdminSpec};
+use crate::names::StoreName;
+use crate::spec::{AdminAuthentication, AdminSpec, CredentialStoreSpec, Documents, StoreBackend, VaultStoreSpec};
+use crate::vault::{self, KvPath};
 
 pub(super) fn run(arguments: PolicyArguments) -> ExitStatus {
-    let PolicyCommand::Kafka { purpose, files } = arguments.command;
-    let documents = match documents::read(&files) {
+    match arguments.command {
+        PolicyCommand::Kafka { purpose, files } => kafka(purpose, &files),
+        PolicyCommand::Vault { purpose, store, files } => {
+            vault(purpose, store.as_ref(), &files).unwrap_or_else(|status| status)
+        }
+    }
+}
+
+fn vault(purpose: PurposeArgument, named: Option<&StoreName>, files: &FileArguments) -> Result<ExitStatus, ExitStatus> {
+    let documents = documents::read(files)?;
+    let (spec, vault) = pick_vault(&documents, named)?;
+    let purpose = match purpose {
+        PurposeArgument::Plan => vault::Purpose::Planning,
+        PurposeArgument::Apply => vault::Purpose::Applying,
+    };
+    let prefix = vault.path_prefix.as_ref().map(|prefix| prefix.segments()).unwrap_or_default();
+    let inputs: Vec<KvPath> = spec.inputs.iter().map(|input| KvPath::of(input.segments())).collect();
+    Ok(output::data(&vault::policy(purpose, vault.mount.segments(), prefix, &inputs)))
+}
+
+/// One policy is one file, so it is about one store.
+fn pick_vault<'d>(
+    documents: &'d Documents,
+    named: Option<&StoreName>,
+) -> Result<(&'d CredentialStoreSpec, &'d VaultStoreSpec), ExitStatus> {
+    let in_vault = documents.stores.iter().filter_map(|(name, spec)| match &spec.backend {
+        StoreBackend::Vault(vault) => Some((name, spec, vault)),
+        StoreBackend::Age(_) => None,
+    });
+    let known: Vec<_> = in_vault.filter(|(name, ..)| named.is_none_or(|named| named == *name)).collect();
+    let (message, hint) = match (known.as_slice(), named) {
+        ([(_, spec, vault)], _) => return Ok((spec, vault)),
+        (_, Some(named)) => (format!("no document declares store `{named}` in Vault"), None),
+        ([], None) => ("no document declares a store in Vault".to_owned(), None),
+        (_, None) => ("there is more than one store in Vault".to_owned(), Some("name it with `--store`".to_owned())),
+    };
+    output::error(&message, hint.as_ref());
+    Err(ExitStatus::Failed)
+}
+
+fn kafka(purpose: PurposeArgument, files: &FileArguments) -> ExitStatus {
+    let documents = match documents::read(files) {
         Ok(documents) => documents,
         Err(status) => return status,
     };

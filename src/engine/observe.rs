@@ -235,6 +235,14 @@ async fn observe_documents(
     let mut documents = BTreeMap::new();
     for (store, users) in by_store {
         let Some(Seen::Known(link)) = links.stores.get(store) else { continue };
+        if !link.reader.watches_credentials() {
+            let recorded = users.into_iter().filter_map(|user| {
+                let version = observed.records.get(&user)?.known()?.record.value.document.clone();
+                Some((user, Seen::Known(version)))
+            });
+            documents.extend(recorded);
+            continue;
+        }
         let stats = link.reader.stat_credentials(&users).await;
         let stats = users.into_iter().zip(stats.into_iter().map(seen_of));
         if documents.is_empty() {

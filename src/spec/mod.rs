@@ -42,7 +42,7 @@ pub use password::PasswordSource;
 pub use rotation::{Confirm, RotationSpec, StatedRotation, Strategy};
 pub use schema::{schema, schema_file};
 pub use source::{FILE_BYTES_MAX, SourceText};
-pub use store::{AgeStoreSpec, CredentialStoreSpec, StoreBackend};
+pub use store::{AgeStoreSpec, CredentialStoreSpec, StoreBackend, VaultAuth, VaultStoreSpec};
 pub use user::{Authentication, DeletionPolicy, KafkaUserSpec, MechanismChoice, ScramAuthentication};
 pub use value::{
     BootstrapServers, Endpoint, FilePath, StorePath, StoreValue, UserPattern, format_duration, parse_duration,

@@ -4,7 +4,7 @@ use super::fields::Fields;
 use super::grammar::{Field, Object, Shape, list_of, some_of};
 use super::reader::Reader;
 use super::source::At;
-use super::text::{ANY_TEXT, FILE, FOLDER, RECIPIENT, STORE_PATH};
+use super::text::{ANY_TEXT, FILE, FOLDER, HOST_NAME, LINE, RECIPIENT, STORE_PATH, URL};
 use super::value::{FilePath, StorePath};
 use crate::diagnostic::{Finding, Location};
 use crate::names::StoreName;
@@ -27,6 +27,47 @@ pub struct CredentialStoreSpec {
 pub enum StoreBackend {
     /// A folder of age-encrypted files.
     Age(AgeStoreSpec),
+    /// A KV version 2 mount of Vault or OpenBao.
+    Vault(VaultStoreSpec),
+}
+
+/// A store in Vault.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VaultStoreSpec {
+    /// URL of the server, e.g. `https://vault.example.com:8200`.
+    pub address: String,
+    /// The namespace of everything that is asked (Vault Enterprise, OpenBao).
+    pub namespace: Option<String>,
+    /// The KV version 2 mount.
+    pub mount: StorePath,
+    /// What everything in the mount lies below; `None`: nothing.
+    pub path_prefix: Option<StorePath>,
+    /// How Kastellan logs in.
+    pub auth: VaultAuth,
+    /// Certificates that the server's certificate is checked against; `None`: the system's.
+    pub ca_file: Option<FilePath>,
+    /// Name that the server's certificate is for; `None`: that of the address.
+    pub tls_server_name: Option<String>,
+}
+
+/// How Kastellan logs in to Vault.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum VaultAuth {
+    /// A token that somebody else keeps in a file.
+    TokenFile(FilePath),
+    /// An AppRole.
+    AppRole {
+        /// The role id, which is no secret.
+        role_id: String,
+        /// File with the secret id.
+        secret_id_file: FilePath,
+        /// Whether the file holds a response-wrapping token instead.
+        wrapped: bool,
+        /// The auth mount; `None`: `approle`.
+        mount: Option<StorePath>,
+    },
 }
 
 /// A store in a folder: records as readable JSON, secrets encrypted with age.
@@ -46,7 +87,7 @@ impl AgeStoreSpec {
     pub const IDENTITY_FILE: &'static str = "~/.config/kastellan/identity.txt";
 }
 
-const AGE_ONLY: &str = "this version knows `age`";
+const LOGINS: &str = "this version logs in by `appRole` and `tokenFile`";
 
 const INPUTS: Field = Field::optional(
     "inputs",
@@ -75,12 +116,18 @@ static AGE: Object = Object::new(
 static VAULT: Object = Object::new(
     "A KV version 2 mount of HashiCorp Vault or OpenBao.",
     &[
-        Field::required("address", "URL of the server, e.g. `https://vault.example.com:8200`.", ANY_TEXT),
+        Field::required("address", "URL of the server, e.g. `https://vault.example.com:8200`.", URL),
+        Field::optional("namespace", "Namespace of Vault Enterprise or OpenBao.", LINE),
         Field::required("mount", "The KV version 2 mount, e.g. `kafka`.", STORE_PATH),
         Field::optional("pathPrefix", "Path in the mount that everything lies below, e.g. `prod`.", STORE_PATH),
         INPUTS,
         Field::required("auth", "How Kastellan logs in.", Shape::Object(&VAULT_AUTH)),
-        Field::optional("caFile", "Certificates that the server's certificate is checked against.", FILE),
+        Field::optional(
+            "caFile",
+            "Certificates that the server's certificate is checked against; the system's by default.",
+            FILE,
+        ),
+        Field::optional("tlsServerName", "Name the server's certificate is for; the address' by default.", HOST_NAME),
     ],
 );
 
@@ -89,9 +136,9 @@ static VAULT_AUTH: Object = Object::new(
     &[
         Field::optional("appRole", "An AppRole.", Shape::Object(&APP_ROLE)),
         Field::optional("tokenFile", "File with a token; read again when it changes.", FILE),
-        Field::optional("kubernetes", "The service account of the pod.", Shape::Object(&TOKEN_ROLE)),
-        Field::optional("jwt", "A JSON web token.", Shape::Object(&TOKEN_ROLE)),
-        Field::optional("certificate", "A client certificate.", Shape::Object(&CERTIFICATE)),
+        Field::optional("kubernetes", "The service account of the pod.", Shape::Object(&TOKEN_ROLE)).later(LOGINS),
+        Field::optional("jwt", "A JSON web token.", Shape::Object(&TOKEN_ROLE)).later(LOGINS),
+        Field::optional("certificate", "A client certificate.", Shape::Object(&CERTIFICATE)).later(LOGINS),
     ],
 )
 .one_of(&["appRole", "tokenFile", "kubernetes", "jwt", "certificate"]);
@@ -99,8 +146,9 @@ static VAULT_AUTH: Object = Object::new(
 static APP_ROLE: Object = Object::new(
     "An AppRole.",
     &[
-        Field::required("roleId", "The role id.", ANY_TEXT),
-        Field::required("secretIdFile", "File with the secret id; read again when it changes.", FILE),
+        Field::required("roleId", "The role id.", LINE),
+        Field::required("secretIdFile", "File with the secret id; read again at each login.", FILE),
+        Field::optional("wrapped", "Whether the file holds a response-wrapping token instead.", Shape::Switch),
         Field::optional("mount", "The auth mount; `approle` by default.", STORE_PATH),
     ],
 );
@@ -129,7 +177,7 @@ pub(super) static SPEC: Object = Object::new(
     "Where records and credentials live.",
     &[
         Field::optional("age", AGE.about, Shape::Object(&AGE)),
-        Field::optional("vault", VAULT.about, Shape::Object(&VAULT)).later(AGE_ONLY),
+        Field::optional("vault", VAULT.about, Shape::Object(&VAULT)),
     ],
 )
 .one_of(&["age", "vault"]);
@@ -149,20 +197,56 @@ pub(super) fn read(
     location: Location,
     spec: Fields<'_, '_>,
 ) -> Option<StoreDraft> {
-    let age = spec.fields("age")?;
-    let inputs: Vec<StorePath> = age.parsed_items("inputs");
-    let places: Vec<At> = age.items("inputs").iter().map(|node| reader.at(node.place)).collect();
+    let backend_fields = spec.fields("age").or_else(|| spec.fields("vault"))?;
+    let inputs: Vec<StorePath> = backend_fields.parsed_items("inputs");
+    let places: Vec<At> = backend_fields.items("inputs").iter().map(|node| reader.at(node.place)).collect();
     for (index, input) in inputs.iter().enumerate() {
         if inputs[..index].contains(input) {
             reader.report.at(places[index], Finding::error("duplicate-item", format!("`{input}` is listed twice")));
         }
     }
+    let backend = match spec.fields("age") {
+        Some(age) => StoreBackend::Age(read_age(reader, age)?),
+        None => StoreBackend::Vault(read_vault(reader, backend_fields)?),
+    };
+    Some(StoreDraft { name, spec: CredentialStoreSpec { location, backend, inputs }, inputs: places })
+}
+
+fn read_age(reader: &Reader<'_, '_>, age: Fields<'_, '_>) -> Option<AgeStoreSpec> {
     let identity_file = reader.path(age, "identityFile");
-    let backend = StoreBackend::Age(AgeStoreSpec {
+    Some(AgeStoreSpec {
         directory: reader.path(age, "directory")?,
         identity_file: identity_file
             .unwrap_or_else(|| FilePath::new(AgeStoreSpec::IDENTITY_FILE, reader.folder.clone())),
         recipients: age.parsed_items("recipients"),
-    });
-    Some(StoreDraft { name, spec: CredentialStoreSpec { location, backend, inputs }, inputs: places })
+    })
+}
+
+fn read_vault(reader: &mut Reader<'_, '_>, vault: Fields<'_, '_>) -> Option<VaultStoreSpec> {
+    let address = vault.text("address")?.to_owned();
+    if address.starts_with("http://")
+        && let Some(place) = vault.place("address")
+    {
+        let warning = Finding::warning("plaintext", "tokens and credentials travel to Vault without TLS");
+        reader.find(place, warning.hint("use an `https://` address anywhere but on one machine"));
+    }
+    let auth = vault.fields("auth")?;
+    let auth = match auth.fields("appRole") {
+        Some(role) => VaultAuth::AppRole {
+            role_id: role.text("roleId")?.to_owned(),
+            secret_id_file: reader.path(role, "secretIdFile")?,
+            wrapped: role.switch("wrapped").unwrap_or_default(),
+            mount: role.parsed("mount"),
+        },
+        None => VaultAuth::TokenFile(reader.path(auth, "tokenFile")?),
+    };
+    Some(VaultStoreSpec {
+        address,
+        namespace: vault.text("namespace").map(str::to_owned),
+        mount: vault.parsed("mount")?,
+        path_prefix: vault.parsed("pathPrefix"),
+        auth,
+        ca_file: reader.path(vault, "caFile"),
+        tls_server_name: vault.text("tlsServerName").map(str::to_owned),
+    })
 }

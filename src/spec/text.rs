@@ -52,6 +52,32 @@ fn is_variable(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A text that becomes a header or a part of one.
+fn is_line(text: &str) -> Result<(), String> {
+    is_plain(text, TEXT_BYTES_MAX)?;
+    match text.chars().find(|character| !character.is_ascii_graphic()) {
+        Some(character) => Err(format!("may not contain {character:?}")),
+        None => Ok(()),
+    }
+}
+
+fn is_host_name(text: &str) -> Result<(), String> {
+    format!("{text}:1").parse::<super::value::Endpoint>().map(drop)
+}
+
+fn is_url(text: &str) -> Result<(), String> {
+    is_line(text)?;
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let rest = rest.ok_or_else(|| "does not begin with `https://`".to_owned())?;
+    if rest.contains(['@', '?', '#', '\\']) {
+        return Err("has more than a scheme, a host, a port and a path".to_owned());
+    }
+    let authority = rest.split('/').next().unwrap_or_default();
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+    let endpoint = if has_port { authority.to_owned() } else { format!("{authority}:443") };
+    endpoint.parse::<super::value::Endpoint>().map(drop)
+}
+
 fn is_recipient(text: &str) -> Result<(), String> {
     // The library's own words tell nothing more: a recipient carries a checksum.
     text.parse::<age::x25519::Recipient>().map(drop).map_err(|_| "not an age recipient (`age1…`)".to_owned())
@@ -84,6 +110,9 @@ macro_rules! text_shape {
 const SEGMENT_PATTERN: Option<&str> = Some(r"^[^/\\\u0000-\u001f\u007f]+$");
 
 text_shape!(ANY_TEXT, "a text", None, |text| is_plain(text, TEXT_BYTES_MAX));
+text_shape!(LINE, "plain text without spaces", Some(r"^[!-~]+$"), is_line);
+text_shape!(HOST_NAME, "the name of a host", None, is_host_name);
+text_shape!(URL, "a URL such as `https://vault.example.com:8200`", Some("^https?://"), is_url);
 text_shape!(NAME, "a name", SEGMENT_PATTERN, parses::<Segment>);
 text_shape!(CLUSTER_NAME, "the name of a KafkaCluster", SEGMENT_PATTERN, parses::<ClusterName>);
 text_shape!(STORE_NAME, "the name of a CredentialStore", SEGMENT_PATTERN, parses::<StoreName>);

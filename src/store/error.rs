@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Disposition, ExitStatus, Hint};
 use crate::names::{NamespacedName, StoreName};
+use crate::vault::VaultError;
 
 /// Why a store could not do what was asked. Never carries contents, only places.
 ///
@@ -149,6 +150,23 @@ pub enum StoreError {
         /// The document.
         place: String,
     },
+    /// The newest version of a document was deleted, and can come back.
+    #[error("the newest version of `{place}` was deleted by somebody else")]
+    Deleted {
+        /// The document.
+        place: String,
+    },
+    /// The store is set up to delete documents by itself, after a time.
+    #[error("`{place}` is set up to be deleted by itself, {when}")]
+    Expires {
+        /// The document, or the whole mount.
+        place: String,
+        /// E.g. "after 720h".
+        when: String,
+    },
+    /// Vault refused, or cannot be reached.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The store does not answer.
     #[error("store `{store}` is unavailable")]
     Unavailable {
@@ -177,6 +195,7 @@ impl StoreError {
         match self {
             Self::Conflict { .. } => Disposition::Retry,
             Self::Io { source, .. } => io_disposition(source),
+            Self::Vault(error) => error.disposition(),
             Self::Locked { .. } | Self::Unavailable { .. } => Disposition::Wait,
             Self::Missing { .. }
             | Self::Damaged { .. }
@@ -192,7 +211,9 @@ impl StoreError {
             | Self::OutsideInputs { .. }
             | Self::ReservedNamespace { .. }
             | Self::NotText { .. }
-            | Self::NotAnInput { .. } => Disposition::Stall,
+            | Self::NotAnInput { .. }
+            | Self::Deleted { .. }
+            | Self::Expires { .. } => Disposition::Stall,
         }
     }
 
@@ -233,6 +254,13 @@ impl StoreError {
             Self::OutsideInputs { .. } => Some("add its folder to `inputs` of the CredentialStore".into()),
             Self::ReservedNamespace { .. } => Some("choose another namespace".into()),
             Self::NotText { .. } => Some("Kafka passwords are text; check the encoding".into()),
+            Self::Deleted { place } => {
+                Some(format!("bring it back with `vault kv undelete -versions=N {place}`; do not write another"))
+            }
+            Self::Expires { place, .. } => Some(format!(
+                "set `delete_version_after` to 0s at `{place}`; what was written meanwhile has to be written again"
+            )),
+            Self::Vault(error) => error.hint(),
             Self::NotAnInput { .. } => Some("remove it, and put the password there with `kastellan store put`".into()),
         }
     }

@@ -103,6 +103,18 @@ pub trait StoreReader: Send + Sync {
     /// The versions of credential documents. `Ok(None)`: there is no document.
     fn stat_credentials<'a>(&'a self, users: &'a [NamespacedName]) -> Batch<'a, Option<Version>>;
 
+    /// Whether every look at a user's records also looks at its credential document. A store in which each document is a
+    /// request of its own, by a right of its own, believes its records instead: a document that somebody changed is found
+    /// when it is read, by `verify` and by the next publication.
+    fn watches_credentials(&self) -> bool {
+        true
+    }
+
+    /// Ends the use of the store, e.g. revokes what it was opened with. A store that is not closed loses nothing.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// What there is of each generation's material.
     fn stat_materials<'a>(&'a self, generations: &'a [(NamespacedName, Generation)]) -> Batch<'a, MaterialStat>;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::age::{AgeOpener, AgeReader, AgeSettings, AgeStore};
+use super::vault::{VaultStore, VaultStoreSettings};
 use super::{MemoryStore, SecretReader, Store, StoreError, StoreReader};
 use crate::names::StoreName;
 use crate::spec::{CredentialStoreSpec, FilePath, StoreBackend};
@@ -17,11 +18,21 @@ pub enum Backend {
     Age,
     /// Nothing but memory.
     Memory,
+    /// A KV version 2 mount of Vault or OpenBao.
+    Vault,
 }
 
 impl Backend {
     /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Age, Self::Memory];
+    pub const ALL: [Self; 3] = [Self::Age, Self::Memory, Self::Vault];
+
+    /// Whether it needs a server, so that its tests are among those with servers.
+    pub const fn needs_server(self) -> bool {
+        match self {
+            Self::Age | Self::Memory => false,
+            Self::Vault => true,
+        }
+    }
 }
 
 /// How to open one store.
@@ -31,6 +42,8 @@ pub enum StoreSettings {
     Age(AgeSettings),
     /// A store in memory that exists already; what is opened shares its contents.
     Memory(MemoryStore),
+    /// A KV version 2 mount.
+    Vault(VaultStoreSettings),
 }
 
 impl StoreSettings {
@@ -51,6 +64,10 @@ impl StoreSettings {
                 recipients: age.recipients.clone(),
                 inputs: spec.inputs.iter().map(ToString::to_string).collect(),
             })),
+            StoreBackend::Vault(vault) => {
+                let inputs = spec.inputs.iter().map(ToString::to_string).collect();
+                VaultStoreSettings::of_document(name, vault, inputs, resolve).map(Self::Vault)
+            }
         }
     }
 }
@@ -70,6 +87,7 @@ pub async fn open_for_reading(settings: &StoreSettings) -> Result<Arc<dyn StoreR
             let reader = blocking(move || AgeReader::open_for_reading(&settings)).await?;
             Ok(Arc::new(reader))
         }
+        StoreSettings::Vault(settings) => Ok(Arc::new(VaultStore::open(settings).await?)),
         StoreSettings::Memory(store) => Ok(Arc::new(store.clone())),
     }
 }
@@ -82,6 +100,7 @@ pub async fn open_secrets(settings: &StoreSettings) -> Result<Arc<dyn SecretRead
             let opener = blocking(move || AgeOpener::open(&settings)).await?;
             Ok(Arc::new(opener))
         }
+        StoreSettings::Vault(settings) => Ok(Arc::new(VaultStore::open(settings).await?)),
         StoreSettings::Memory(store) => Ok(Arc::new(store.clone())),
     }
 }
@@ -97,6 +116,7 @@ pub async fn open_for_writing(settings: &StoreSettings, machine: &MachineState) 
             let store = blocking(move || AgeStore::open_for_writing(&settings, &machine)).await?;
             Ok(Arc::new(store))
         }
+        StoreSettings::Vault(settings) => Ok(Arc::new(VaultStore::open_for_writing(settings).await?)),
         StoreSettings::Memory(store) => Ok(Arc::new(store.clone())),
     }
 }
@@ -125,6 +145,8 @@ pub async fn take_over(
             Ok(Arc::new(store))
         }
         StoreSettings::Memory(store) => Ok(Arc::new(store.clone())),
+        // It is one store, whoever opens it, and never a copy.
+        StoreSettings::Vault(settings) => Ok(Arc::new(VaultStore::open_for_writing(settings).await?)),
     }
 }
 

@@ -11,6 +11,12 @@ mod operator;
 #[cfg_attr(not(feature = "librdkafka"), expect(dead_code, reason = "the run under load needs all kinds of clients"))]
 mod stack;
 
+#[path = "../support/store.rs"]
+#[expect(dead_code, reason = "most of it makes stores that need no server")]
+mod store;
+#[path = "../support/store_conformance.rs"]
+mod store_conformance;
+
 mod access;
 mod age_program;
 mod bad_days;
@@ -34,3 +40,4 @@ mod rotation;
 mod second_opinion;
 #[cfg(feature = "librdkafka")]
 mod under_load;
+mod vault;

@@ -20,6 +20,7 @@ pub mod kafka;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod vault;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -35,10 +35,13 @@ pub fn maven() -> Result<PathBuf, StackError> {
 }
 
 fn on_path(program: &'static str) -> Result<PathBuf, StackError> {
-    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-        .map(|folder| folder.join(program))
-        .find(|candidate| candidate.is_file())
-        .ok_or(StackError::MissingProgram { program, install: INSTALL_JAVA })
+    find(program).ok_or(StackError::MissingProgram { program, install: INSTALL_JAVA })
+}
+
+/// A program on `PATH`.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
 }
 
 /// Runs a program to its end; its output goes into the error if it fails.

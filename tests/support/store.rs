@@ -30,6 +30,7 @@ impl Fixture {
                 init(&settings, &machine).unwrap();
                 StoreSettings::Age(settings)
             }
+            Backend::Vault => panic!("a Vault is made by the tests with servers"),
             Backend::Memory => StoreSettings::Memory(MemoryStore::new(store_name(), &["imports/".into()]).unwrap()),
         };
         Self { settings, machine, folder }
@@ -43,7 +44,7 @@ impl Fixture {
     pub fn age(&self) -> &AgeSettings {
         match &self.settings {
             StoreSettings::Age(settings) => settings,
-            StoreSettings::Memory(_) => panic!("not an age store"),
+            StoreSettings::Memory(_) | StoreSettings::Vault(_) => panic!("not an age store"),
         }
     }
 }

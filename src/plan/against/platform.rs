@@ -3,8 +3,9 @@
 use super::fields::{Field, compare_fields};
 use super::{Comparison, Difference, DocumentId, What, Widening};
 use crate::spec::{
-    AdminAuthentication, AdminSpec, ClientsSpec, CredentialStoreSpec, Documents, FilePath, KafkaClusterSpec,
-    PasswordSource, StatedRotation, StoreBackend, TlsSpec, UserDefaults, format_duration,
+    AdminAuthentication, AdminSpec, AgeStoreSpec, ClientsSpec, CredentialStoreSpec, Documents, FilePath,
+    KafkaClusterSpec, PasswordSource, StatedRotation, StoreBackend, TlsSpec, UserDefaults, VaultAuth, VaultStoreSpec,
+    format_duration,
 };
 
 pub(super) fn compare_stores(before: &Documents, after: &Documents, comparison: &mut Comparison) {
@@ -13,8 +14,10 @@ pub(super) fn compare_stores(before: &Documents, after: &Documents, comparison: 
         match before.stores.get(name) {
             Some(old) => comparison.note(id, settings(store_fields(old), store_fields(spec))),
             None => {
-                let StoreBackend::Age(age) = &spec.backend;
-                let about = format!("an age store in {}", shown(&age.directory));
+                let about = match &spec.backend {
+                    StoreBackend::Age(age) => format!("an age store in {}", shown(&age.directory)),
+                    StoreBackend::Vault(vault) => format!("a store in Vault at {}", vault.address),
+                };
                 comparison.note(id, [Difference::new(What::Added(about))]);
             }
         }
@@ -53,12 +56,43 @@ fn shown(path: &FilePath) -> String {
 /// The fields of a store. Taken apart to the last field, so that one that is added to the grammar is not forgotten here.
 fn store_fields(spec: &CredentialStoreSpec) -> Vec<Field> {
     let CredentialStoreSpec { location: _, backend, inputs } = spec;
-    let StoreBackend::Age(crate::spec::AgeStoreSpec { directory, identity_file, recipients }) = backend;
+    match backend {
+        StoreBackend::Age(AgeStoreSpec { directory, identity_file, recipients }) => vec![
+            Field::one("age.directory", Some(shown(directory))),
+            Field::one("age.identityFile", Some(shown(identity_file))),
+            Field::many("age.recipients", recipients).widens_coming(Widening::MoreRecipients),
+            Field::many("age.inputs", inputs).widens_coming(Widening::MoreInputs),
+        ],
+        StoreBackend::Vault(vault) => {
+            let mut fields = vault_fields(vault);
+            fields.push(Field::many("vault.inputs", inputs).widens_coming(Widening::MoreInputs));
+            fields
+        }
+    }
+}
+
+fn vault_fields(spec: &VaultStoreSpec) -> Vec<Field> {
+    let VaultStoreSpec { address, namespace, mount, path_prefix, auth, ca_file, tls_server_name } = spec;
+    let (kind, role, file, auth_mount) = match auth {
+        VaultAuth::TokenFile(file) => ("tokenFile", None, file, None),
+        VaultAuth::AppRole { role_id, secret_id_file, wrapped: false, mount } => {
+            ("appRole", Some(role_id), secret_id_file, mount.as_ref())
+        }
+        VaultAuth::AppRole { role_id, secret_id_file, wrapped: true, mount } => {
+            ("appRole, wrapped", Some(role_id), secret_id_file, mount.as_ref())
+        }
+    };
     vec![
-        Field::one("age.directory", Some(shown(directory))),
-        Field::one("age.identityFile", Some(shown(identity_file))),
-        Field::many("age.recipients", recipients).widens_coming(Widening::MoreRecipients),
-        Field::many("age.inputs", inputs).widens_coming(Widening::MoreInputs),
+        Field::one("vault.address", Some(address)),
+        Field::one("vault.namespace", namespace.as_ref()),
+        Field::one("vault.mount", Some(mount)),
+        Field::one("vault.pathPrefix", path_prefix.as_ref()),
+        Field::one("vault.auth", Some(kind)),
+        Field::one("vault.auth.roleId", role),
+        Field::one("vault.auth.file", Some(shown(file))),
+        Field::one("vault.auth.mount", auth_mount),
+        Field::one("vault.caFile", ca_file.as_ref().map(shown)),
+        Field::one("vault.tlsServerName", tls_server_name.as_ref()),
     ]
 }
 

@@ -7,10 +7,11 @@ use zeroize::Zeroizing;
 
 use super::keys::Keys;
 use super::parallel;
-use super::shelf::{SEALED_BYTES_MAX, Shelf, TOMBSTONE, count, read_bounded, version_of};
+use super::shelf::{SEALED_BYTES_MAX, Shelf, TOMBSTONE, read_bounded, version_of};
 use crate::credential::{CredentialDocument, Version, Versioned};
 use crate::names::{Generation, NamespacedName};
 use crate::secret::{Material, Secret};
+use crate::store::counters::count;
 use crate::store::input::read_input;
 use crate::store::payload;
 use crate::store::{StoreError, payload_error};

@@ -4,15 +4,15 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::AgeSettings;
 use super::layout::{Layout, segment_of};
 use super::parallel;
 use crate::credential::{RECORD_SCHEMA, Record, Version, Versioned};
 use crate::names::{Generation, NamespacedName, StoreName};
+use crate::store::counters::{Counters, count};
 use crate::store::input::Inputs;
-use crate::store::{ListedRecord, MaterialStat, StoreError, Tally};
+use crate::store::{ListedRecord, MaterialStat, StoreError};
 
 /// A record with hundreds of deliveries stays far below; a larger file is not one of ours.
 pub const RECORD_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -46,38 +46,6 @@ pub struct Shelf {
     pub inputs: Inputs,
     pub counters: Counters,
     folder: (u64, u64),
-}
-
-/// What was asked so far.
-#[derive(Debug, Default)]
-pub struct Counters {
-    pub record_reads: AtomicU64,
-    pub record_writes: AtomicU64,
-    pub stats: AtomicU64,
-    pub secret_reads: AtomicU64,
-    pub material_writes: AtomicU64,
-    pub credential_writes: AtomicU64,
-    pub input_writes: AtomicU64,
-}
-
-impl Counters {
-    pub fn tally(&self) -> Tally {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Tally {
-            record_reads: count(&self.record_reads),
-            record_writes: count(&self.record_writes),
-            stats: count(&self.stats),
-            secret_reads: count(&self.secret_reads),
-            material_writes: count(&self.material_writes),
-            credential_writes: count(&self.credential_writes),
-            input_writes: count(&self.input_writes),
-        }
-    }
-}
-
-/// Counts a batch.
-pub fn count(counter: &AtomicU64, items: usize) {
-    counter.fetch_add(items as u64, Ordering::Relaxed);
 }
 
 impl Shelf {

@@ -1,6 +1,5 @@
 //! Writing, with the lock held.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -10,13 +9,14 @@ use super::durable::{self, Placement, Placing};
 use super::lock::WriterLock;
 use super::opener::Opener;
 use super::parallel;
-use super::shelf::{RecordFile, Shelf, TOMBSTONE, count, version_of};
+use super::shelf::{RecordFile, Shelf, TOMBSTONE, version_of};
 use crate::credential::Version;
 use crate::names::{Generation, NamespacedName};
 use crate::secret::{Material, Secret};
+use crate::store::counters::count;
 use crate::store::input::merge_input;
 use crate::store::payload::{self, PayloadError};
-use crate::store::{Created, CredentialWrite, RecordWrite, StoreError, payload_error};
+use crate::store::{Created, CredentialWrite, RecordWrite, StoreError, first_of_each, payload_error};
 
 /// The one writer of a store.
 #[derive(Debug)]
@@ -153,18 +153,6 @@ fn successor(target: &Path, current: Option<&Version>, expected: Option<&Version
     }
     let number = current.map_or(0, |version| version.0.parse::<u64>().expect("read from a number"));
     Ok(number + 1)
-}
-
-/// Makes every item but the first of each user a conflict: they were all made from the same version.
-fn first_of_each<W>(writes: Vec<W>, user: impl Fn(&W) -> &NamespacedName) -> Vec<Result<W, StoreError>> {
-    let mut seen = BTreeSet::new();
-    writes
-        .into_iter()
-        .map(|write| match seen.insert(user(&write).clone()) {
-            true => Ok(write),
-            false => Err(StoreError::Conflict { place: user(&write).to_string() }),
-        })
-        .collect()
 }
 
 fn conflict(target: &Path) -> StoreError {

@@ -10,7 +10,7 @@ use crate::support::store::{Fixture, record, user};
 fn store() -> MemoryStore {
     match Fixture::new(Backend::Memory).settings {
         StoreSettings::Memory(store) => store,
-        StoreSettings::Age(_) => panic!("not in memory"),
+        StoreSettings::Age(_) | StoreSettings::Vault(_) => panic!("not in memory"),
     }
 }
 
