@@ -14,7 +14,7 @@ use kastellan::names::Mechanism;
 use kastellan::secret::{Iterations, Salt, ScramKeys, Secret, derive_keys};
 
 use crate::by_hand::Backup;
-use crate::operator::{Operator, Transport, delivered_password};
+use crate::operator::{Kept, Operator, Transport, delivered_password};
 use crate::stack::kafka::principal;
 use crate::stack::{Cluster, Credentials, KafkaVersion, quiet, unique_name};
 
@@ -322,6 +322,56 @@ fn no_secret_is_anywhere_but_where_it_belongs() {
     canaries.assert_none_in("Git", &git_objects(&run.operator));
     // The search is not blind: what may hold the secrets does.
     assert!(canaries.in_bytes(&fs::read(&files[0]).unwrap()).contains("generated password (as it is)"));
+}
+
+/// With the store in Vault: its client logs at TRACE too, and Vault writes down what it is asked and answers.
+#[test]
+fn no_secret_is_in_what_the_client_of_vault_logs_nor_in_what_vault_does() {
+    let (vault, cluster) = (crate::vault::vault(), quiet(KafkaVersion::V4_3_1, 1));
+    let operator = Operator::keeping(Kept::Vault(vault), &[("kafka", cluster, Transport::Tls)]);
+    let (name, given) = (unique_name("canary"), Credentials::random("x").password_text().to_owned());
+    let file = operator.out("canary.properties");
+    let spec = format!(
+        "{{clusters: [kafka], authentication: {{type: scram}}, rotation: {{strategy: mechanism-flip, overlap: 0s}}, \
+         deliver: [{{file: {{path: {}}}}}]}}",
+        file.display()
+    );
+    operator.declare(&name, &spec);
+    let mut run = Run { operator, said: Vec::new() };
+    let mut canaries = Canaries::default();
+    canaries.add("given password", given.as_bytes());
+    let secret_id = run.operator.work().join("secret-id");
+    canaries.add("secret id", fs::read_to_string(&secret_id).unwrap().trim().as_bytes());
+    run.command(&["store", "put", "imports/legacy"], &given, 0);
+    for (index, arguments) in
+        [&["apply", "--auto-approve"][..], &["rotate", &name, "--auto-approve"]].iter().enumerate()
+    {
+        run.command(arguments, "", 0);
+        let password = delivered_password(&file);
+        canaries.add(&format!("password {index}"), password.as_bytes());
+        let keys = keys_of(&run.operator, &name, &password);
+        canaries.add(&format!("salted password {index}"), keys.salted_password.expose());
+        canaries.add(&format!("client key {index}"), keys.client_key.expose());
+        canaries.add(&format!("server key {index}"), keys.server_key.expose());
+    }
+    for arguments in [&["plan"][..], &["status"], &["verify"]] {
+        run.command(arguments, "", 0);
+    }
+    let login = format!("{:?}", run.operator.prefix());
+    fs::write(&secret_id, "00000000-0000-0000-0000-000000000000").unwrap();
+    run.command(&["apply", "--auto-approve"], "", 1);
+
+    let is_of_the_client = |(_, bytes): &(String, Vec<u8>)| String::from_utf8_lossy(bytes).contains("hyper_util");
+    assert!(run.said.iter().any(is_of_the_client), "the client of Vault logged nothing");
+    for (place, bytes) in &run.said {
+        canaries.assert_none_in(place, bytes);
+        // How tokens of Vault begin.
+        assert!(!String::from_utf8_lossy(bytes).contains("hvs."), "{place} holds a token");
+    }
+    let audit = fs::read(vault.audit_log()).unwrap();
+    assert!(String::from_utf8_lossy(&audit).contains(&login), "the audit log was found");
+    canaries.assert_none_in("the audit log", &audit);
+    canaries.assert_none_in("the log of Vault", vault.log().as_bytes());
 }
 
 /// The search finds every form of a secret that somebody plants, wherever it looks.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use kastellan::names::Mechanism;
 use serde_json::json;
 
-use crate::operator::{Operator, Transport, delivered_password};
+use crate::operator::{Kept, Operator, Transport, delivered_password};
 use crate::stack::kafka::principal;
 use crate::stack::{Cluster, Credentials, KafkaVersion, quiet, unique_name};
 
@@ -42,6 +42,10 @@ const WORKERS: usize = 4;
 
 /// Runs `case` for both sides of each effect.
 fn at_every_point(effects: &[&str], case: impl Fn(&Subject<'_>, &str) + Sync) {
+    at_every_point_of(Kept::Age, effects, case);
+}
+
+fn at_every_point_of(kept: Kept, effects: &[&str], case: impl Fn(&Subject<'_>, &str) + Sync) {
     let points: Vec<String> =
         effects.iter().flat_map(|effect| ["before", "after"].map(|side| format!("{side}:{effect}"))).collect();
     std::thread::scope(|scope| {
@@ -49,7 +53,7 @@ fn at_every_point(effects: &[&str], case: impl Fn(&Subject<'_>, &str) + Sync) {
             let (points, case) = (&points, &case);
             scope.spawn(move || {
                 let cluster = quiet(KafkaVersion::ALL[worker % 2], 1);
-                let operator = Operator::with(&[("kafka", cluster, Transport::Plaintext)]);
+                let operator = Operator::keeping(kept, &[("kafka", cluster, Transport::Plaintext)]);
                 for point in points.iter().skip(worker).step_by(WORKERS) {
                     case(&Subject::declare(cluster, &operator), point);
                 }
@@ -98,12 +102,9 @@ impl<'o> Subject<'o> {
         assert_eq!(output.status.signal(), Some(9), "it never came to {point}: {:?}\n{said}", output.status);
     }
 
-    /// Files of material by name.
-    fn material(&self) -> BTreeMap<String, Vec<u8>> {
-        let folder = self.operator.store().join(format!("_kastellan/material/tests/{}", self.name));
-        let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
-        let read = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
-        entries.map(|entry| read(entry.unwrap())).collect()
+    /// Material by generation.
+    fn material(&self) -> BTreeMap<u64, Vec<u8>> {
+        self.operator.materials(&self.name)
     }
 
     /// Everything is as declared, by one password, and works.
@@ -123,9 +124,7 @@ impl<'o> Subject<'o> {
 
     #[track_caller]
     fn assert_nothing_temporary(&self, point: &str) {
-        let temporary = self.operator.store().join("_kastellan/tmp");
-        let left = fs::read_dir(&temporary).map(|entries| entries.count()).unwrap_or_default();
-        assert_eq!(left, 0, "{point}: something is left in `{}`", temporary.display());
+        self.operator.assert_store_is_tidy(point);
         let delivered = fs::read_dir(self.operator.work().join("out")).unwrap();
         let strangers = delivered.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let strangers: Vec<String> =
@@ -151,22 +150,29 @@ fn assert_logs_in(cluster: &Cluster, properties: &Path, _native: &Path) {
     assert!(listed.succeeded(), "{listed:?}");
 }
 
+fn a_first_apply_is_finished_with_one_password(subject: &Subject<'_>, point: &str) {
+    subject.dies(point, &[]);
+    let before = subject.material();
+    let delivered = subject.properties.exists().then(|| delivered_password(&subject.properties));
+    subject.operator.apply(&[]).exits(0);
+    let after = subject.material();
+    assert_eq!(after.keys().collect::<Vec<_>>(), [&1], "{point}");
+    assert!(before.is_empty() || before == after, "{point}: a second password was made");
+    assert!(before.is_empty() == (point == "before:material"), "{point}");
+    if let Some(delivered) = delivered {
+        assert_eq!(delivered_password(&subject.properties), delivered, "{point}");
+    }
+    subject.assert_in_place(point, 1);
+}
+
 #[test]
 fn a_first_apply_that_dies_anywhere_is_finished_by_the_next_with_one_password() {
-    at_every_point(&FIRST_APPLY, |subject, point| {
-        subject.dies(point, &[]);
-        let before = subject.material();
-        let delivered = subject.properties.exists().then(|| delivered_password(&subject.properties));
-        subject.operator.apply(&[]).exits(0);
-        let after = subject.material();
-        assert_eq!(after.keys().collect::<Vec<_>>(), ["1.age"], "{point}");
-        assert!(before.is_empty() || before == after, "{point}: a second password was made");
-        assert!(before.is_empty() == (point == "before:material"), "{point}");
-        if let Some(delivered) = delivered {
-            assert_eq!(delivered_password(&subject.properties), delivered, "{point}");
-        }
-        subject.assert_in_place(point, 1);
-    });
+    at_every_point(&FIRST_APPLY, a_first_apply_is_finished_with_one_password);
+}
+
+#[test]
+fn a_first_apply_on_vault_that_dies_anywhere_is_finished_by_the_next_with_one_password() {
+    at_every_point_of(Kept::Vault(crate::vault::vault()), &FIRST_APPLY, a_first_apply_is_finished_with_one_password);
 }
 
 #[test]
@@ -243,9 +249,9 @@ fn an_undo_that_dies_anywhere_is_finished_by_the_next_apply_with_the_same_passwo
         operator.apply(&["--prune", "--allow-empty"]).exits(0);
         subject.put_document();
         subject.dies(point, &[]);
-        let before = subject.material().remove("3.age");
+        let before = subject.material().remove(&3);
         operator.apply(&[]).exits(0);
-        let after = subject.material().remove("3.age");
+        let after = subject.material().remove(&3);
         assert!(before.is_none() || before == after, "{point}: a second password was made");
         assert_eq!(delivered_password(properties), password, "{point}");
         assert_eq!(operator.record(name).get("destroy"), None, "{point}");

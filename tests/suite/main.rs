@@ -15,6 +15,7 @@ mod schemas;
 mod simulation;
 mod standing;
 mod store;
+mod vault;
 mod wire;
 
 #[path = "../support/mod.rs"]

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A command gets no variable of the test's own environment but `PATH`. When an operator goes, the clusters it worked on
-//! must not have refused a single login meanwhile.
+//! must not have refused a single login meanwhile. Its store may also be in a Vault; then it works there under the policy that
+//! the program prints.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,10 +18,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::stack::{Cluster, Listener};
+use crate::stack::vault::Vault;
+use crate::stack::{Cluster, Listener, unique_name, write_private};
 
 /// How documents reach a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,21 +51,47 @@ impl Transport {
     }
 }
 
+/// Where an operator's store is.
+#[derive(Clone, Copy)]
+pub enum Kept {
+    /// In a folder below the home.
+    Age,
+    /// In a Vault, in a part of its mount that is this operator's own.
+    Vault(&'static Vault),
+}
+
+/// The mount of stores in Vault.
+pub const MOUNT: &str = "kafka";
+
 /// One person with one store.
 pub struct Operator<'c> {
     home: TempDir,
+    kept: Kept,
+    /// What lies in a Vault lies below this.
+    prefix: String,
     variables: BTreeMap<String, String>,
     /// Clusters with the count of refused logins at the beginning.
     watched: Vec<(&'c Cluster, usize)>,
 }
 
 impl<'c> Operator<'c> {
-    /// A home with a store, and one document for each cluster under its name.
+    /// A home with a store in a folder, and one document for each cluster under its name.
     pub fn with(clusters: &[(&str, &'c Cluster, Transport)]) -> Self {
+        Self::keeping(Kept::Age, clusters)
+    }
+
+    /// The same with a store wherever it may be.
+    pub fn keeping(kept: Kept, clusters: &[(&str, &'c Cluster, Transport)]) -> Self {
         let mut operator = Self::blank();
-        operator.run(&["init"]).exits(0);
-        fs::remove_dir_all(operator.documents().join("users")).unwrap();
-        fs::remove_file(operator.documents().join("cluster.yaml")).unwrap();
+        operator.kept = kept;
+        match kept {
+            Kept::Age => {
+                operator.run(&["init"]).exits(0);
+                fs::remove_dir_all(operator.documents().join("users")).unwrap();
+                fs::remove_file(operator.documents().join("cluster.yaml")).unwrap();
+            }
+            Kept::Vault(vault) => operator.set_up_in(vault),
+        }
         for &(name, cluster, transport) in clusters {
             operator.write(&format!("kastellan/{name}.yaml"), &cluster_document(name, cluster, transport));
             operator.set(&password_variable(name), cluster.kastellan.password_text());
@@ -76,7 +104,24 @@ impl<'c> Operator<'c> {
     pub fn blank() -> Self {
         let home = tempfile::Builder::new().prefix("kastellan-home-").tempdir().unwrap();
         fs::create_dir_all(home.path().join("work/out")).unwrap();
-        Self { home, variables: BTreeMap::new(), watched: Vec::new() }
+        let (kept, prefix) = (Kept::Age, unique_name("operator"));
+        Self { home, kept, prefix, variables: BTreeMap::new(), watched: Vec::new() }
+    }
+
+    /// As `policies/vault/README.md` says: a policy that the program prints, an AppRole, a file with its secret id.
+    fn set_up_in(&mut self, vault: &Vault) {
+        let prefix = &self.prefix;
+        self.write("kastellan/store.yaml", &vault_document("vault", vault, prefix, "unknown"));
+        let policy = self.run(&["policy", "vault"]).exits(0).stdout;
+        vault.put_policy(prefix, &policy).unwrap();
+        let role = vault.app_role(prefix, &[prefix], "20m", "4h").unwrap();
+        self.write("kastellan/store.yaml", &vault_document("vault", vault, prefix, &role.role_id));
+        write_private(self.work().join("secret-id"), &format!("{}\n", role.secret_id)).unwrap();
+    }
+
+    /// What the name of its part of a Vault is, and of its policy and AppRole there.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Expects refused logins, from now on: for wrong passwords on purpose.
@@ -190,20 +235,120 @@ impl<'c> Operator<'c> {
 
     /// The record of `tests/<name>`, as the store holds it.
     pub fn record(&self, name: &str) -> Value {
-        let path = self.store().join(format!("_kastellan/records/tests/{name}.json"));
-        let text = fs::read(&path).unwrap_or_else(|error| panic!("`{}`: {error}", path.display()));
-        let file: Value = serde_json::from_slice(&text).unwrap();
-        file["record"].clone()
+        match self.kept {
+            Kept::Age => self.record_file(name).1["record"].clone(),
+            Kept::Vault(vault) => {
+                let read = vault.ask("GET", &self.vault_path("data", &record_key(name)), &Value::Null).unwrap();
+                serde_json::from_str(read["data"]["data"]["record"].as_str().unwrap()).unwrap()
+            }
+        }
     }
 
-    /// What applications read from the store, opened with the operator's identity.
-    pub fn credential(&self, name: &str) -> Value {
-        let text = fs::read_to_string(self.home().join(".config/kastellan/identity.txt")).unwrap();
-        let line = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
-        let identity: age::x25519::Identity = line.parse().unwrap();
-        let sealed = fs::read(self.store().join(format!("tests/{name}.age"))).unwrap();
-        serde_json::from_slice(&age::decrypt(&identity, &sealed).unwrap()).unwrap()
+    /// Changes the record of `tests/<name>` behind Kastellan's back.
+    pub fn change_record(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        match self.kept {
+            Kept::Age => {
+                let (path, mut file) = self.record_file(name);
+                change(&mut file["record"]);
+                fs::write(path, serde_json::to_vec(&file).unwrap()).unwrap();
+            }
+            Kept::Vault(vault) => {
+                let path = self.vault_path("data", &record_key(name));
+                let read = vault.ask("GET", &path, &Value::Null).unwrap();
+                let (mut data, version) = (read["data"]["data"].clone(), &read["data"]["metadata"]["version"]);
+                let mut record = serde_json::from_str(data["record"].as_str().unwrap()).unwrap();
+                change(&mut record);
+                data["record"] = record.to_string().into();
+                vault.ask("POST", &path, &json!({"options": {"cas": version}, "data": data})).unwrap();
+            }
+        }
     }
+
+    fn record_file(&self, name: &str) -> (PathBuf, Value) {
+        let path = self.store().join(format!("{}.json", record_key(name)));
+        let text = fs::read(&path).unwrap_or_else(|error| panic!("`{}`: {error}", path.display()));
+        (path, serde_json::from_slice(&text).unwrap())
+    }
+
+    /// What applications read from the store: opened with the operator's identity, or as Vault answers.
+    pub fn credential(&self, name: &str) -> Value {
+        match self.kept {
+            Kept::Age => {
+                let text = fs::read_to_string(self.home().join(".config/kastellan/identity.txt")).unwrap();
+                let line = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
+                let identity: age::x25519::Identity = line.parse().unwrap();
+                let sealed = fs::read(self.store().join(format!("tests/{name}.age"))).unwrap();
+                serde_json::from_slice(&age::decrypt(&identity, &sealed).unwrap()).unwrap()
+            }
+            Kept::Vault(vault) => {
+                let path = self.vault_path("data", &format!("tests/{name}"));
+                vault.ask("GET", &path, &Value::Null).unwrap()["data"]["data"].clone()
+            }
+        }
+    }
+
+    /// The material of `tests/<name>` by generation, as it is stored, as far as it is not destroyed.
+    pub fn materials(&self, name: &str) -> BTreeMap<u64, Vec<u8>> {
+        let folder = format!("_kastellan/material/tests/{name}");
+        match self.kept {
+            Kept::Age => {
+                let Ok(entries) = fs::read_dir(self.store().join(folder)) else { return BTreeMap::new() };
+                let number = |path: &Path| path.file_stem()?.to_str()?.parse().ok();
+                let paths = entries.map(|entry| entry.unwrap().path());
+                let read = paths.map(|path| (number(&path).unwrap(), fs::read(&path).unwrap()));
+                read.filter(|(_, bytes)| !bytes.starts_with(b"{\"destroyed\":true")).collect()
+            }
+            Kept::Vault(vault) => {
+                let Ok(listed) = vault.ask("LIST", &self.vault_path("metadata", &folder), &Value::Null) else {
+                    return BTreeMap::new();
+                };
+                let keys = listed["data"]["keys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap());
+                let read = |key: &str| {
+                    let read = vault.ask("GET", &self.vault_path("data", &format!("{folder}/{key}")), &Value::Null);
+                    let text = read.ok()?["data"]["data"].to_string();
+                    Some((key.parse().unwrap(), text.into_bytes()))
+                };
+                keys.filter_map(read).collect()
+            }
+        }
+    }
+
+    /// Sees that nothing is on its way in the store that nobody will ever finish.
+    #[track_caller]
+    pub fn assert_store_is_tidy(&self, when: &str) {
+        let temporary = self.store().join("_kastellan/tmp");
+        let left = fs::read_dir(&temporary).map(|entries| entries.count()).unwrap_or_default();
+        assert_eq!(left, 0, "{when}: something is left in `{}`", temporary.display());
+    }
+
+    fn vault_path(&self, kind: &str, path: &str) -> String {
+        format!("{MOUNT}/{kind}/{}/{path}", self.prefix)
+    }
+}
+
+fn record_key(name: &str) -> String {
+    format!("_kastellan/records/tests/{name}")
+}
+
+/// A document of a store in a Vault, by TLS and an AppRole.
+pub fn vault_document(name: &str, vault: &Vault, prefix: &str, role_id: &str) -> String {
+    format!(
+        "\
+apiVersion: kastellan.io/v1alpha1
+kind: CredentialStore
+metadata: {{name: {name}}}
+spec:
+  vault:
+    address: {}
+    mount: {MOUNT}
+    pathPrefix: {prefix}
+    inputs: [imports/]
+    auth: {{appRole: {{roleId: {role_id:?}, secretIdFile: ../secret-id}}}}
+    caFile: {}
+",
+        vault.tls_url(),
+        vault.ca_file().display(),
+    )
 }
 
 impl Drop for Operator<'_> {

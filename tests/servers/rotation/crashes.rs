@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::story::{Deed, Story};
 use super::{Published, Subject, Witness, copy, restore, witness};
-use crate::operator::{Operator, Outcome};
+use crate::operator::{Kept, Operator, Outcome};
 use crate::stack::KafkaVersion;
 
 /// Points are spread over as many stores: most of a case is waiting for brokers, but the machine has few cores.
@@ -81,8 +81,8 @@ fn assert_nobody_is_locked_out(story: &Story, subject: &Subject<'_>, point: &str
 }
 
 /// One store with a user for each point: each is cut off there, and one apply finishes all.
-fn cut_off(witness: &'static Witness, story: &Story, points: &[String]) {
-    let operator = witness.operator();
+fn cut_off(witness: &'static Witness, kept: Kept, story: &Story, points: &[String]) {
+    let operator = witness.operator_keeping(kept);
     let mut subjects = subjects(witness, &operator, story, points.len());
     for (subject, point) in subjects.iter_mut().zip(points) {
         let command = story.begin(subject);
@@ -90,7 +90,7 @@ fn cut_off(witness: &'static Witness, story: &Story, points: &[String]) {
         subject.note(point);
         assert_nobody_is_locked_out(story, subject, point);
     }
-    let number = format!("{}.age", story.generation());
+    let number = story.generation();
     let made: Vec<_> = subjects.iter().map(|subject| subject.material().remove(&number)).collect();
     // What was asked for by hand and not written down yet has to be asked for again.
     let is_forgotten = |point: &String| *point == format!("before:{}", story.effects[0]);
@@ -112,8 +112,8 @@ fn cut_off(witness: &'static Witness, story: &Story, points: &[String]) {
 
 /// What nothing interrupts executes what is cut off elsewhere, and no more. A connection of before goes on (K5), where access
 /// does.
-fn without_interruption(witness: &'static Witness, story: &Story) {
-    let operator = witness.operator();
+fn without_interruption(witness: &'static Witness, kept: Kept, story: &Story) {
+    let operator = witness.operator_keeping(kept);
     let mut subject = subjects(witness, &operator, story, 1).remove(0);
     witness.cluster.create_topic(&subject.name).unwrap();
     let mut connection = witness.connect(subject.newest(), &subject.name);
@@ -136,16 +136,16 @@ fn counts(story: &Story) -> BTreeMap<&'static str, u64> {
     counts
 }
 
-fn at_every_point(version: KafkaVersion, story: &Story) {
+fn at_every_point(version: KafkaVersion, kept: Kept, story: &Story) {
     let witness = witness(version);
-    without_interruption(witness, story);
+    without_interruption(witness, kept, story);
     let sides = ["before", "after"];
     let points: Vec<String> =
         story.effects.iter().flat_map(|effect| sides.map(|side| format!("{side}:{effect}"))).collect();
     std::thread::scope(|scope| {
         for lane in 0..LANES {
             let points: Vec<String> = points.iter().skip(lane).step_by(LANES).cloned().collect();
-            scope.spawn(move || cut_off(witness, story, &points));
+            scope.spawn(move || cut_off(witness, kept, story, &points));
         }
     });
     witness.assert_nobody_else_was_refused();
@@ -156,12 +156,12 @@ macro_rules! on_both_versions {
     ($story:ident: $newest:ident, $oldest:ident) => {
         #[test]
         fn $newest() {
-            at_every_point(KafkaVersion::V4_3_1, &Story::$story);
+            at_every_point(KafkaVersion::V4_3_1, Kept::Age, &Story::$story);
         }
 
         #[test]
         fn $oldest() {
-            at_every_point(KafkaVersion::V3_9_2, &Story::$story);
+            at_every_point(KafkaVersion::V3_9_2, Kept::Age, &Story::$story);
         }
     };
 }
@@ -193,3 +193,15 @@ on_both_versions!(RECOVER:
 on_both_versions!(MOVE:
     a_revocation_to_another_name_that_dies_anywhere_is_finished_on_4_3_1,
     a_revocation_to_another_name_that_dies_anywhere_is_finished_on_3_9_2);
+
+/// What is different with a store in Vault is the writing of material, records and documents, and the destruction of
+/// material: the same on every version of Kafka, and in most stories.
+#[test]
+fn a_flip_on_vault_that_dies_anywhere_locks_nobody_out_and_is_finished() {
+    at_every_point(KafkaVersion::V4_3_1, Kept::Vault(crate::vault::vault()), &Story::FLIP);
+}
+
+#[test]
+fn a_revocation_on_vault_that_dies_anywhere_is_finished_and_its_credential_never_works_again() {
+    at_every_point(KafkaVersion::V3_9_2, Kept::Vault(crate::vault::vault()), &Story::REVOKE);
+}

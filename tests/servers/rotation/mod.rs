@@ -20,7 +20,7 @@ use kastellan::names::Mechanism;
 use kastellan::secret::Secret;
 use serde_json::{Value, json};
 
-use crate::operator::{Operator, Transport};
+use crate::operator::{Kept, Operator, Transport};
 use crate::stack::kafka::{Login, Session, principal};
 use crate::stack::{Cluster, ClusterBuilder, KafkaVersion, unique_name, wait_until};
 
@@ -64,7 +64,11 @@ impl Witness {
     }
 
     fn operator(&self) -> Operator<'_> {
-        let mut operator = Operator::with(&[("kafka", &self.cluster, Transport::Plaintext)]);
+        self.operator_keeping(Kept::Age)
+    }
+
+    fn operator_keeping(&self, kept: Kept) -> Operator<'_> {
+        let mut operator = Operator::keeping(kept, &[("kafka", &self.cluster, Transport::Plaintext)]);
         // Its count is asserted here, where refusals on purpose are known.
         operator.stop_watching();
         operator
@@ -251,13 +255,11 @@ impl<'o> Subject<'o> {
 
     /// As if hours had passed since the last change of its slots, so that no fence is in the way of the next one.
     fn let_permits_end(&self) {
-        let path = self.operator.store().join(format!("_kastellan/records/tests/{}.json", self.name));
-        let mut file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        let permits = file.pointer_mut("/record/permits").and_then(Value::as_array_mut);
-        for permit in permits.into_iter().flatten() {
-            permit["until"] = json!("2001-01-01T00:00:00Z");
-        }
-        fs::write(path, serde_json::to_vec(&file).unwrap()).unwrap();
+        self.operator.change_record(&self.name, |record| {
+            for permit in record["permits"].as_array_mut().into_iter().flatten() {
+                permit["until"] = json!("2001-01-01T00:00:00Z");
+            }
+        });
     }
 
     /// What applications find in their file.
@@ -269,12 +271,9 @@ impl<'o> Subject<'o> {
         self.ledger.last().expect("something was published")
     }
 
-    /// Files of material by name, as far as they are not destroyed.
-    fn material(&self) -> BTreeMap<String, Vec<u8>> {
-        let folder = self.operator.store().join(format!("_kastellan/material/tests/{}", self.name));
-        let read = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
-        let all = fs::read_dir(folder).unwrap().map(|entry| read(entry.unwrap()));
-        all.filter(|(_, bytes)| !bytes.starts_with(b"{\"destroyed\":true")).collect()
+    /// Material by generation, as far as it is not destroyed.
+    fn material(&self) -> BTreeMap<u64, Vec<u8>> {
+        self.operator.materials(&self.name)
     }
 
     /// Notes what is published, and has hours pass.
@@ -293,7 +292,7 @@ impl<'o> Subject<'o> {
         let stands = (&record["phase"], &record["generation"], &record["allotted"]);
         assert_eq!(stands, (&json!("IDLE"), &json!(generation), &json!(allotted)), "{when}: {record:#}");
         assert_eq!(self.newest().generation, generation, "{when}");
-        assert_eq!(self.material().into_keys().collect::<Vec<_>>(), [format!("{generation}.age")], "{when}");
+        assert_eq!(self.material().into_keys().collect::<Vec<_>>(), [generation], "{when}");
         self.assert_only_newest_works(when);
     }
 

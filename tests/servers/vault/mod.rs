@@ -1,6 +1,7 @@
 //! Credentials in a real Vault, always under the policies that `kastellan policy vault` prints, never as root.
 
 mod bad_days;
+mod journey;
 mod store;
 mod tokens;
 
@@ -15,11 +16,10 @@ use kastellan::vault::{KvPath, LoginSettings, Purpose, SecretIdForm, VaultSettin
 use crate::stack::vault::{AppRole, Vault, shared};
 use crate::stack::{unique_name, write_private};
 
-/// The mount of tests that share a Vault.
-const MOUNT: &str = "kafka";
+use crate::operator::MOUNT;
 
 /// The shared Vault, with its mount.
-fn vault() -> &'static Vault {
+pub fn vault() -> &'static Vault {
     static MOUNTED: OnceLock<()> = OnceLock::new();
     let vault = shared();
     MOUNTED.get_or_init(|| vault.mount_kv(MOUNT).unwrap());

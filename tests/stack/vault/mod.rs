@@ -170,6 +170,11 @@ impl Vault {
         Err(StackError::NotStarted { server: "Vault".to_owned(), patience: START_PATIENCE, log })
     }
 
+    /// Whether the process has ended.
+    pub fn is_stopped(&self) -> bool {
+        !self.process().as_mut().is_some_and(Server::is_running)
+    }
+
     /// Ends the process in order; [`Vault::start_process`] and [`Vault::unseal`] bring it back with all it knew.
     pub fn stop_process(&self) {
         if let Some(server) = self.process().take() {

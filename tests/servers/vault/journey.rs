@@ -1,0 +1,188 @@
+//! The whole way with a real Kafka and a real Vault, as a person goes it.
+
+use std::process::Child;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::vault;
+use crate::operator::{Kept, MOUNT, Operator, Outcome, Transport, delivered_password};
+use crate::stack::kafka::principal;
+use crate::stack::vault::Vault;
+use crate::stack::{Cluster, KafkaVersion, quiet, unique_name, wait_until};
+
+/// A user with an ACL, a delivery, and a rotation that ends at once.
+fn declare(operator: &Operator<'_>, name: &str, iterations: u32) {
+    let file = operator.out(&format!("{name}.properties"));
+    let spec = format!(
+        "{{clusters: [kafka], authentication: {{type: scram, iterations: {iterations}}}, \
+         rotation: {{strategy: mechanism-flip, overlap: 0s}}, authorization: {{acls: [\
+         {{resource: {{type: topic, name: {name}}}, operations: [Read, Write]}}]}}, deliver: [{{file: {{path: {}}}}}]}}",
+        file.display()
+    );
+    operator.declare(name, &spec);
+}
+
+fn on(vault: &'static Vault, cluster: &'static Cluster) -> Operator<'static> {
+    Operator::keeping(Kept::Vault(vault), &[("kafka", cluster, Transport::Plaintext)])
+}
+
+/// How many versions of everything there are below a prefix.
+fn versions(vault: &Vault, prefix: &str, names: &[String]) -> Vec<Value> {
+    let kept = names.iter().flat_map(|name| [format!("tests/{name}"), format!("_kastellan/records/tests/{name}")]);
+    let path = |key: String| format!("{MOUNT}/metadata/{prefix}/{key}");
+    kept.map(|key| vault.ask("GET", &path(key), &Value::Null).unwrap()["data"]["current_version"].clone()).collect()
+}
+
+#[test]
+fn users_are_provisioned_rotated_removed_and_brought_back_with_their_passwords_in_vault() {
+    let (vault, cluster) = (vault(), quiet(KafkaVersion::V4_3_1, 1));
+    let mut operator = on(vault, cluster);
+    // Nothing of this may matter to whoever has documents.
+    for (variable, value) in [("HTTPS_PROXY", "http://127.0.0.1:9"), ("ALL_PROXY", "http://127.0.0.1:9")] {
+        operator.set(variable, value);
+    }
+    for variable in ["VAULT_TOKEN", "VAULT_ADDR", "VAULT_NAMESPACE", "VAULT_CACERT"] {
+        operator.set(variable, "nonsense");
+    }
+    let names: Vec<String> = (0..5).map(|_| unique_name("journey")).collect();
+    names.iter().for_each(|name| declare(&operator, name, 4096));
+    operator.plan(&["--detailed-exitcode"]).exits(2);
+    operator.apply(&[]).exits(0);
+    operator.assert_in_step();
+    operator.run(&["verify"]).exits(0);
+
+    let (prefix, name) = (operator.prefix(), &names[0]);
+    let before = versions(vault, prefix, &names);
+    let again = operator.apply(&[]).exits(0).json();
+    assert_eq!(again["effects"], json!({}), "{again:#}");
+    assert_eq!(versions(vault, prefix, &names), before, "nothing was written");
+
+    let (credential, file) = (operator.credential(name), operator.out(&format!("{name}.properties")));
+    assert_eq!(credential["password"], delivered_password(&file).as_str());
+    assert_eq!((&credential["username"], &credential["generation"]), (&json!(name), &json!("1")));
+
+    operator.run(&["rotate", name, "--auto-approve"]).exits(0);
+    let rotated = operator.credential(name);
+    assert_ne!(rotated["password"], credential["password"]);
+    assert_eq!((&rotated["generation"], &rotated["password"]), (&json!("2"), &json!(delivered_password(&file))));
+    assert_eq!(operator.materials(name).into_keys().collect::<Vec<_>>(), [2], "the old password is destroyed");
+    operator.run(&["verify"]).exits(0);
+    operator.assert_in_step();
+
+    operator.remove(name);
+    operator.apply(&["--prune"]).exits(0);
+    assert!(cluster.mechanisms_of(name).unwrap().is_empty() && cluster.acls_of(&principal(name)).unwrap().is_empty());
+    declare(&operator, name, 4096);
+    operator.apply(&[]).exits(0);
+    assert_eq!(operator.credential(name)["password"], rotated["password"], "an undo brings the very same back");
+    operator.assert_in_step();
+}
+
+#[test]
+fn a_plan_needs_no_more_than_the_right_to_read_records() {
+    let (vault, cluster) = (vault(), quiet(KafkaVersion::V4_3_1, 1));
+    let operator = on(vault, cluster);
+    let name = unique_name("reader");
+    declare(&operator, &name, 4096);
+    operator.apply(&[]).exits(0);
+
+    // Narrower than what `policy vault --purpose plan` prints: not even its own token may be looked up.
+    let records = format!("{}/_kastellan/records", operator.prefix());
+    let rights = json!({"path": {
+        format!("{MOUNT}/data/{records}/*"): {"capabilities": ["read"]},
+        format!("{MOUNT}/metadata/{records}/"): {"capabilities": ["list"]},
+        format!("{MOUNT}/metadata/{records}/*"): {"capabilities": ["list"]},
+    }});
+    let policy = unique_name("records-only");
+    vault.put_policy(&policy, &rights.to_string()).unwrap();
+    operator.write("token", &vault.token(&[&policy], "10m").unwrap());
+    let document = std::fs::read_to_string(operator.documents().join("store.yaml")).unwrap();
+    let login = document.lines().find(|line| line.contains("auth:")).unwrap();
+    operator.edit("store.yaml", login, "    auth: {tokenFile: ../token}");
+
+    operator.assert_in_step();
+    assert_eq!(operator.status(&name)["generation"], 1);
+    declare(&operator, &name, 8192);
+    let planned = operator.plan(&["--detailed-exitcode"]).exits(2);
+    assert!(!planned.actions_of(&name).is_empty() && planned.reports_of(&name).is_empty(), "{planned}");
+    let refused = operator.apply(&[]).exits(1);
+    assert!(refused.stderr.contains("Vault does not let Kastellan read"), "{refused}");
+    assert!(refused.stderr.contains("kastellan policy vault"), "{refused}");
+}
+
+/// Starts an apply that others meet on its way.
+fn begin(operator: &Operator<'_>) -> Child {
+    operator.command(&["apply", "--auto-approve", "-o", "json"]).spawn().unwrap()
+}
+
+fn end(child: Child) -> Outcome {
+    Outcome::new(&["apply"], child.wait_with_output().unwrap())
+}
+
+#[test]
+fn two_applies_at_once_make_one_password_for_each_user() {
+    let (vault, cluster) = (vault(), quiet(KafkaVersion::V4_3_1, 1));
+    let operator = on(vault, cluster);
+    let names: Vec<String> = (0..20).map(|_| unique_name("twice")).collect();
+    names.iter().for_each(|name| declare(&operator, name, 4096));
+    let both = [begin(&operator), begin(&operator)].map(end);
+    for one in &both {
+        // Whoever comes second is told so; nothing worse happens to it.
+        assert!(matches!(one.code, Some(0 | 4)), "{one}");
+    }
+    operator.apply(&[]).exits(0);
+    operator.assert_in_step();
+    operator.run(&["verify"]).exits(0);
+    for name in &names {
+        let file = operator.out(&format!("{name}.properties"));
+        assert_eq!(operator.credential(name)["password"], delivered_password(&file).as_str(), "{name}");
+        assert_eq!(cluster.mechanisms_of(name).unwrap().len(), 1, "{name}");
+        assert_eq!(operator.materials(name).len(), 1, "{name}");
+    }
+}
+
+/// Waits until an apply has written its first record.
+fn await_first_record(vault: &Vault, operator: &Operator<'_>) {
+    let folder = format!("{MOUNT}/metadata/{}/_kastellan/records/tests", operator.prefix());
+    let is_there = || vault.ask("LIST", &folder, &Value::Null).is_ok();
+    assert!(wait_until(Duration::from_secs(60), is_there), "nothing was written");
+}
+
+#[test]
+fn an_apply_whose_token_is_revoked_on_its_way_logs_in_again_and_goes_on() {
+    let (vault, cluster) = (vault(), quiet(KafkaVersion::V4_3_1, 1));
+    let operator = on(vault, cluster);
+    let names: Vec<String> = (0..200).map(|_| unique_name("revoked")).collect();
+    names.iter().for_each(|name| declare(&operator, name, 4096));
+    let apply = begin(&operator);
+    await_first_record(vault, &operator);
+    assert_eq!(vault.revoke_tokens_of(operator.prefix()).unwrap(), 1, "the apply was still at work");
+    end(apply).exits(0);
+    operator.assert_in_step();
+}
+
+#[test]
+fn an_apply_on_whose_way_vault_is_sealed_or_restarted_is_finished_by_the_next() {
+    let vault: &'static Vault = Box::leak(Box::new(Vault::start().unwrap()));
+    vault.mount_kv(MOUNT).unwrap();
+    let cluster = quiet(KafkaVersion::V4_3_1, 1);
+    let operator = on(vault, cluster);
+    for harm in [|vault: &Vault| vault.seal().unwrap(), |vault: &Vault| vault.stop_process()] {
+        let names: Vec<String> = (0..200).map(|_| unique_name("sealed")).collect();
+        names.iter().for_each(|name| declare(&operator, name, 4096));
+        let apply = begin(&operator);
+        let folder = format!("{MOUNT}/metadata/{}/_kastellan/records/tests/{}", operator.prefix(), names[0]);
+        assert!(wait_until(Duration::from_secs(60), || vault.ask("GET", &folder, &Value::Null).is_ok()));
+        harm(vault);
+        let ended = end(apply);
+        assert!(matches!(ended.code, Some(0 | 4)), "{ended}");
+        if vault.is_stopped() {
+            vault.start_process().unwrap();
+        }
+        vault.unseal().unwrap();
+        operator.apply(&[]).exits(0);
+        operator.assert_in_step();
+        operator.run(&["verify"]).exits(0);
+    }
+}
