@@ -134,12 +134,18 @@ impl VaultStore {
     /// applications and rotations would lose their credentials by a clock.
     pub async fn open_for_writing(settings: &VaultStoreSettings) -> Result<Self, StoreError> {
         let store = Self::open(settings).await?;
-        let mount = store.vault.mount_settings().await?;
-        match mount.delete_version_after {
-            None => Ok(store),
+        let checked = store.check_mount().await;
+        if checked.is_err() {
+            store.vault.log_out().await;
+        }
+        checked.map(|()| store)
+    }
+
+    async fn check_mount(&self) -> Result<(), StoreError> {
+        match self.vault.mount_settings().await?.delete_version_after {
+            None => Ok(()),
             Some(time) => {
-                store.vault.log_out().await;
-                Err(StoreError::Expires { place: format!("{}/config", store.mount), when: format!("after {time}") })
+                Err(StoreError::Expires { place: format!("{}/config", self.mount), when: format!("after {time}") })
             }
         }
     }
@@ -235,9 +241,8 @@ impl VaultStore {
             }
             Err(error) => return Err(error.into()),
         };
-        if created == Created::New {
-            self.vault.set_up(path, MATERIAL).await?;
-        }
+        // Also where it was there: whoever made it may have died before this.
+        self.vault.set_up(path, MATERIAL).await?;
         Ok(created)
     }
 
