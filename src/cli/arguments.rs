@@ -375,6 +375,18 @@ pub(super) enum StoreCommand {
         #[command(flatten)]
         files: FileArguments,
     },
+    /// Copy every user of one store into another, with its passwords; both are declared
+    #[command(after_help = "Example:\n  kastellan store copy --from local --to vault")]
+    Copy {
+        /// The store that has the users
+        #[arg(long, value_name = "NAME")]
+        from: crate::names::StoreName,
+        /// The store that gets them
+        #[arg(long, value_name = "NAME")]
+        to: crate::names::StoreName,
+        #[command(flatten)]
+        files: FileArguments,
+    },
 }
 
 #[derive(Debug, Args)]

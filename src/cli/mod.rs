@@ -15,6 +15,7 @@ mod progress;
 mod saved_plan;
 mod schemas;
 mod status;
+mod store_copy;
 mod store_put;
 mod surroundings;
 mod users;

@@ -1,9 +1,9 @@
-//! `kastellan store put`.
+//! `kastellan store put`, and the way to `store copy`.
 
 use std::io::{IsTerminal as _, Read as _};
 
 use super::arguments::{FileArguments, StoreArguments, StoreCommand};
-use super::{documents, output, passes, surroundings};
+use super::{documents, output, passes, store_copy, surroundings};
 use crate::credential::Seen;
 use crate::diagnostic::{Chain, ExitStatus};
 use crate::engine::Mode;
@@ -15,8 +15,11 @@ use crate::spec::{Documents, StorePath};
 const PASSWORD_BYTES_MAX: u64 = 64 * 1024;
 
 pub(super) async fn run(arguments: StoreArguments) -> ExitStatus {
-    let StoreCommand::Put { path, key, store, files } = arguments.command;
-    match put(&path, &key, store, &files).await {
+    let ended = match arguments.command {
+        StoreCommand::Put { path, key, store, files } => put(&path, &key, store, &files).await,
+        StoreCommand::Copy { from, to, files } => store_copy::copy(&from, &to, &files).await,
+    };
+    match ended {
         Ok(status) | Err(status) => status,
     }
 }

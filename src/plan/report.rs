@@ -76,8 +76,8 @@ impl Reported {
         match self {
             Self::Blocked(blocked) => blocked.hint(),
             Self::Undeclared => Some("pass `--prune` to delete it, or put the document back".to_owned()),
-            Self::StoreChanged { from, .. } => Some(format!(
-                "name `store: {from}`; or declare a new user with a new `username` in the other store, move the clients to it, and remove this one then"
+            Self::StoreChanged { from, to } => Some(format!(
+                "copy every user with `kastellan store copy --from {from} --to {to}` and take the document of store `{from}` away, or name `store: {from}`"
             )),
             Self::Waiting(_) | Self::UnderWay(_) | Self::Retained | Self::Suspended => None,
         }

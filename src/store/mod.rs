@@ -11,6 +11,7 @@
 //! means, and never waits: a conflict is the caller's to solve by reading again.
 
 pub mod age;
+mod copy;
 mod counters;
 mod error;
 mod fields;
@@ -21,6 +22,7 @@ mod port;
 mod registry;
 pub mod vault;
 
+pub use copy::{Copied, Copies, CopyError, copy_store};
 pub use error::StoreError;
 pub use memory::{MemoryStore, ReadLag};
 pub use port::{

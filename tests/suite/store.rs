@@ -2,6 +2,7 @@
 
 mod age_folder;
 mod binding;
+mod copy;
 mod crashes;
 mod damage;
 mod identities;

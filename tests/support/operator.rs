@@ -90,7 +90,7 @@ impl<'c> Operator<'c> {
                 fs::remove_dir_all(operator.documents().join("users")).unwrap();
                 fs::remove_file(operator.documents().join("cluster.yaml")).unwrap();
             }
-            Kept::Vault(vault) => operator.set_up_in(vault),
+            Kept::Vault(vault) => operator.prepare(vault, "kastellan/store.yaml"),
         }
         for &(name, cluster, transport) in clusters {
             operator.write(&format!("kastellan/{name}.yaml"), &cluster_document(name, cluster, transport));
@@ -108,15 +108,22 @@ impl<'c> Operator<'c> {
         Self { home, kept, prefix, variables: BTreeMap::new(), watched: Vec::new() }
     }
 
-    /// As `policies/vault/README.md` says: a policy that the program prints, an AppRole, a file with its secret id.
-    fn set_up_in(&mut self, vault: &Vault) {
+    /// Writes a document of a store in Vault and makes what it needs, as `policies/vault/README.md` says: a policy that the
+    /// program prints, an AppRole, a file with its secret id.
+    pub fn prepare(&self, vault: &Vault, document: &str) {
         let prefix = &self.prefix;
-        self.write("kastellan/store.yaml", &vault_document("vault", vault, prefix, "unknown"));
-        let policy = self.run(&["policy", "vault"]).exits(0).stdout;
+        self.write(document, &vault_document(vault, prefix, "unknown"));
+        let policy = self.run(&["policy", "vault", "-f", document]).exits(0).stdout;
         vault.put_policy(prefix, &policy).unwrap();
         let role = vault.app_role(prefix, &[prefix], "20m", "4h").unwrap();
-        self.write("kastellan/store.yaml", &vault_document("vault", vault, prefix, &role.role_id));
+        self.write(document, &vault_document(vault, prefix, &role.role_id));
         write_private(self.work().join("secret-id"), &format!("{}\n", role.secret_id)).unwrap();
+    }
+
+    /// Uses the store in Vault of a document, from now on, instead of the one in a folder.
+    pub fn move_to(&mut self, vault: &'static Vault, document: &str) {
+        fs::rename(self.work().join(document), self.documents().join("store.yaml")).unwrap();
+        self.kept = Kept::Vault(vault);
     }
 
     /// What the name of its part of a Vault is, and of its policy and AppRole there.
@@ -330,13 +337,13 @@ fn record_key(name: &str) -> String {
     format!("_kastellan/records/tests/{name}")
 }
 
-/// A document of a store in a Vault, by TLS and an AppRole.
-pub fn vault_document(name: &str, vault: &Vault, prefix: &str, role_id: &str) -> String {
+/// A document of the store `vault` in a Vault, by TLS and an AppRole.
+fn vault_document(vault: &Vault, prefix: &str, role_id: &str) -> String {
     format!(
         "\
 apiVersion: kastellan.io/v1alpha1
 kind: CredentialStore
-metadata: {{name: {name}}}
+metadata: {{name: vault}}
 spec:
   vault:
     address: {}

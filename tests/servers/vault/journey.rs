@@ -186,3 +186,58 @@ fn an_apply_on_whose_way_vault_is_sealed_or_restarted_is_finished_by_the_next() 
         operator.run(&["verify"]).exits(0);
     }
 }
+
+#[test]
+fn a_store_in_a_folder_is_copied_to_vault_and_nobody_notices() {
+    let (vault, cluster) = (vault(), quiet(KafkaVersion::V4_3_1, 1));
+    let mut operator = Operator::with(&[("kafka", cluster, Transport::Plaintext)]);
+    let names: Vec<String> = (0..4).map(|_| unique_name("moved")).collect();
+    names.iter().for_each(|name| declare(&operator, name, 4096));
+    operator.edit(
+        &format!("{}.yaml", names[3]),
+        "type: scram,",
+        "type: scram, password: {valueFrom: {store: {path: imports/legacy, key: password}}},",
+    );
+    operator.run_with_input(&["store", "put", "imports/legacy"], "a password that somebody gave").exits(0);
+    operator.apply(&[]).exits(0);
+    operator.run(&["rotate", &names[0], "--auto-approve"]).exits(0);
+    operator.remove(&names[1]);
+    operator.apply(&["--prune"]).exits(0);
+    operator.assert_in_step();
+    let files: Vec<_> =
+        [&names[0], &names[2], &names[3]].map(|name| operator.out(&format!("{name}.properties"))).into();
+    let passwords: Vec<String> = files.iter().map(|file| delivered_password(file)).collect();
+
+    operator.prepare(vault, "elsewhere/vault.yaml");
+    let copy = [
+        "store",
+        "copy",
+        "--from",
+        "local",
+        "--to",
+        "vault",
+        "-f",
+        "kastellan/store.yaml",
+        "-f",
+        "elsewhere/vault.yaml",
+    ];
+    operator.run(&copy).exits(0).says("Copied 4 users from store `local` to `vault`; 0 were there already.");
+    operator.run(&copy).exits(0).says("Copied 0 users from store `local` to `vault`; 4 were there already.");
+    operator.move_to(vault, "elsewhere/vault.yaml");
+
+    operator.assert_in_step();
+    let applied = operator.apply(&[]).exits(0).json();
+    assert_eq!(applied["effects"], json!({}), "{applied:#}");
+    operator.run(&["verify"]).exits(0);
+    assert_eq!(files.iter().map(|file| delivered_password(file)).collect::<Vec<_>>(), passwords);
+    assert_eq!(operator.credential(&names[0])["password"], passwords[0].as_str());
+    assert_eq!(operator.materials(&names[0]).into_keys().collect::<Vec<_>>(), [2]);
+
+    operator.run(&["rotate", &names[2], "--auto-approve"]).exits(0);
+    assert_ne!(delivered_password(&files[1]), passwords[1]);
+    declare(&operator, &names[1], 4096);
+    operator.apply(&[]).exits(0);
+    operator.assert_in_step();
+    assert_eq!(operator.record(&names[1])["generation"], 3, "the undo of a deletion before the move");
+    operator.run(&["verify"]).exits(0);
+}
