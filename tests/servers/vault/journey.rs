@@ -111,14 +111,17 @@ fn a_plan_needs_no_more_than_the_right_to_read_records() {
     assert!(refused.stderr.contains("kastellan policy vault"), "{refused}");
 }
 
-/// Starts an apply that others meet on its way.
-fn begin(operator: &Operator<'_>) -> Child {
-    operator.command(&["apply", "--auto-approve", "-o", "json"]).spawn().unwrap()
+/// Starts a command that others meet on its way.
+fn begin(operator: &Operator<'_>, command: &[&str]) -> Child {
+    operator.command(command).spawn().unwrap()
 }
 
 fn end(child: Child) -> Outcome {
-    Outcome::new(&["apply"], child.wait_with_output().unwrap())
+    Outcome::new(&["…"], child.wait_with_output().unwrap())
 }
+
+const APPLY: [&str; 4] = ["apply", "--auto-approve", "-o", "json"];
+const ROTATE_ALL: [&str; 5] = ["rotate", "--all", "--auto-approve", "-o", "json"];
 
 #[test]
 fn two_applies_at_once_make_one_password_for_each_user() {
@@ -126,7 +129,7 @@ fn two_applies_at_once_make_one_password_for_each_user() {
     let operator = on(vault, cluster);
     let names: Vec<String> = (0..20).map(|_| unique_name("twice")).collect();
     names.iter().for_each(|name| declare(&operator, name, 4096));
-    let both = [begin(&operator), begin(&operator)].map(end);
+    let both = [begin(&operator, &APPLY), begin(&operator, &APPLY)].map(end);
     for one in &both {
         // Whoever comes second is told so; nothing worse happens to it.
         assert!(matches!(one.code, Some(0 | 4)), "{one}");
@@ -142,40 +145,69 @@ fn two_applies_at_once_make_one_password_for_each_user() {
     }
 }
 
-/// Waits until an apply has written its first record.
-fn await_first_record(vault: &Vault, operator: &Operator<'_>) {
-    let folder = format!("{MOUNT}/metadata/{}/_kastellan/records/tests", operator.prefix());
-    let is_there = || vault.ask("LIST", &folder, &Value::Null).is_ok();
-    assert!(wait_until(Duration::from_secs(60), is_there), "nothing was written");
+/// Waits until one of the users has more versions of its record than it had: a command is in the middle of its work.
+fn await_progress(vault: &Vault, operator: &Operator<'_>, names: &[String], before: u64) {
+    let path = |name: &String| format!("{MOUNT}/metadata/{}/_kastellan/records/tests/{name}", operator.prefix());
+    let version = |name| Some(vault.ask("GET", &path(name), &Value::Null).ok()?["data"]["current_version"].as_u64()?);
+    let is_at_work = || names.iter().any(|name| version(name).is_some_and(|version| version > before));
+    assert!(wait_until(Duration::from_secs(60), is_at_work), "nothing was written");
+}
+
+/// The newest version of anybody's record.
+fn newest(vault: &Vault, operator: &Operator<'_>, names: &[String]) -> u64 {
+    let versions = versions(vault, operator.prefix(), names);
+    versions.iter().filter_map(Value::as_u64).max().unwrap()
 }
 
 #[test]
-fn an_apply_whose_token_is_revoked_on_its_way_logs_in_again_and_goes_on() {
+fn a_token_that_is_revoked_in_the_middle_of_an_apply_or_a_rotation_is_replaced() {
     let (vault, cluster) = (vault(), quiet(KafkaVersion::V4_3_1, 1));
     let operator = on(vault, cluster);
     let names: Vec<String> = (0..200).map(|_| unique_name("revoked")).collect();
     names.iter().for_each(|name| declare(&operator, name, 4096));
-    let apply = begin(&operator);
-    await_first_record(vault, &operator);
-    assert_eq!(vault.revoke_tokens_of(operator.prefix()).unwrap(), 1, "the apply was still at work");
-    end(apply).exits(0);
-    operator.assert_in_step();
+    let mut before = 0;
+    for command in [&APPLY[..], &ROTATE_ALL] {
+        let begun = begin(&operator, command);
+        await_progress(vault, &operator, &names, before);
+        assert_eq!(vault.revoke_tokens_of(operator.prefix()).unwrap(), 1, "{command:?} was still at work");
+        end(begun).exits(0);
+        operator.assert_in_step();
+        before = newest(vault, &operator, &names);
+    }
+    operator.run(&["verify"]).exits(0);
 }
 
 #[test]
-fn an_apply_on_whose_way_vault_is_sealed_or_restarted_is_finished_by_the_next() {
+fn tokens_that_live_for_seconds_are_enough_for_an_apply_and_a_rotation() {
+    let (vault, cluster) = (vault(), quiet(KafkaVersion::V4_3_1, 1));
+    let operator = on(vault, cluster);
+    let role = format!("auth/approle/role/{}", operator.prefix());
+    vault.ask("POST", &role, &json!({"token_ttl": "1s", "token_max_ttl": "2s"})).unwrap();
+    let names: Vec<String> = (0..100).map(|_| unique_name("brief")).collect();
+    names.iter().for_each(|name| declare(&operator, name, 4096));
+    operator.apply(&[]).exits(0);
+    operator.run(&ROTATE_ALL).exits(0);
+    operator.assert_in_step();
+    operator.run(&["verify"]).exits(0);
+}
+
+#[test]
+fn what_vault_was_sealed_or_restarted_under_is_finished_by_the_next_apply() {
     let vault: &'static Vault = Box::leak(Box::new(Vault::start().unwrap()));
     vault.mount_kv(MOUNT).unwrap();
     let cluster = quiet(KafkaVersion::V4_3_1, 1);
     let operator = on(vault, cluster);
-    for harm in [|vault: &Vault| vault.seal().unwrap(), |vault: &Vault| vault.stop_process()] {
-        let names: Vec<String> = (0..200).map(|_| unique_name("sealed")).collect();
-        names.iter().for_each(|name| declare(&operator, name, 4096));
-        let apply = begin(&operator);
-        let folder = format!("{MOUNT}/metadata/{}/_kastellan/records/tests/{}", operator.prefix(), names[0]);
-        assert!(wait_until(Duration::from_secs(60), || vault.ask("GET", &folder, &Value::Null).is_ok()));
+    let names: Vec<String> = (0..100).map(|_| unique_name("sealed")).collect();
+    names.iter().for_each(|name| declare(&operator, name, 4096));
+    let seal = |vault: &Vault| vault.seal().unwrap();
+    let stop = |vault: &Vault| vault.stop_process();
+    let harms: [(&[&str], fn(&Vault)); 3] = [(&APPLY, seal), (&ROTATE_ALL, seal), (&ROTATE_ALL, stop)];
+    let mut before = 0;
+    for (command, harm) in harms {
+        let begun = begin(&operator, command);
+        await_progress(vault, &operator, &names, before);
         harm(vault);
-        let ended = end(apply);
+        let ended = end(begun);
         assert!(matches!(ended.code, Some(0 | 4)), "{ended}");
         if vault.is_stopped() {
             vault.start_process().unwrap();
@@ -184,6 +216,7 @@ fn an_apply_on_whose_way_vault_is_sealed_or_restarted_is_finished_by_the_next() 
         operator.apply(&[]).exits(0);
         operator.assert_in_step();
         operator.run(&["verify"]).exits(0);
+        before = newest(vault, &operator, &names);
     }
 }
 
