@@ -148,7 +148,7 @@ fn two_applies_at_once_make_one_password_for_each_user() {
 /// Waits until one of the users has more versions of its record than it had: a command is in the middle of its work.
 fn await_progress(vault: &Vault, operator: &Operator<'_>, names: &[String], before: u64) {
     let path = |name: &String| format!("{MOUNT}/metadata/{}/_kastellan/records/tests/{name}", operator.prefix());
-    let version = |name| Some(vault.ask("GET", &path(name), &Value::Null).ok()?["data"]["current_version"].as_u64()?);
+    let version = |name| vault.ask("GET", &path(name), &Value::Null).ok()?["data"]["current_version"].as_u64();
     let is_at_work = || names.iter().any(|name| version(name).is_some_and(|version| version > before));
     assert!(wait_until(Duration::from_secs(60), is_at_work), "nothing was written");
 }
@@ -191,6 +191,9 @@ fn tokens_that_live_for_seconds_are_enough_for_an_apply_and_a_rotation() {
     operator.run(&["verify"]).exits(0);
 }
 
+/// What is done to a Vault while somebody works with it.
+type Harm = fn(&Vault);
+
 #[test]
 fn what_vault_was_sealed_or_restarted_under_is_finished_by_the_next_apply() {
     let vault: &'static Vault = Box::leak(Box::new(Vault::start().unwrap()));
@@ -201,7 +204,7 @@ fn what_vault_was_sealed_or_restarted_under_is_finished_by_the_next_apply() {
     names.iter().for_each(|name| declare(&operator, name, 4096));
     let seal = |vault: &Vault| vault.seal().unwrap();
     let stop = |vault: &Vault| vault.stop_process();
-    let harms: [(&[&str], fn(&Vault)); 3] = [(&APPLY, seal), (&ROTATE_ALL, seal), (&ROTATE_ALL, stop)];
+    let harms: [(&[&str], Harm); 3] = [(&APPLY, seal), (&ROTATE_ALL, seal), (&ROTATE_ALL, stop)];
     let mut before = 0;
     for (command, harm) in harms {
         let begun = begin(&operator, command);
