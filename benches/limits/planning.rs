@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use kastellan::credential::{Authentication, Record, Seen, Slot, SlotSeen, Version, Versioned};
+use kastellan::credential::{Afterlife, Authentication, Record, Seen, Slot, SlotSeen, Version, Versioned};
 use kastellan::names::{ClusterId, Generation, Mechanism, NamespacedName, RotationId, Scope, StoreName, UserName};
 use kastellan::plan::{Options, plan};
 use kastellan::secret::Salt;
@@ -96,7 +96,7 @@ fn observe(desired: &Desired) -> Observed {
         acls: Seen::Unknown("".into()),
         quotas: Seen::Known(BTreeMap::new()),
         slots: BTreeMap::new(),
-        reauthentication: None,
+        afterlife: Afterlife::Connection,
         super_users: Seen::Known(Default::default()),
     };
     let numbered = || desired.users.iter().enumerate();

@@ -103,9 +103,19 @@ pub struct ClusterFacts {
     pub id: ClusterId,
     /// By every name the user has, had, or is to have.
     pub accounts: SmallMap<UserName, AccountFacts>,
-    /// After how long no connection can live on a credential that is gone, on any listener (K6); `None` where some listener
-    /// does not ask for a new login, or nobody could see.
-    pub reauthentication: Option<Duration>,
+    /// How long whoever logged in with a credential can outlive it.
+    pub afterlife: Afterlife,
+}
+
+/// How long whoever logged in with a credential can outlive it, with access that comes back to its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Afterlife {
+    /// No connection lives longer than this on a credential that is gone, on any listener (K6).
+    Ends(Duration),
+    /// As long as its connection: some listener does not ask for a new login, or nobody could see.
+    Connection,
+    /// As long as a delegation token that it made, whatever becomes of its connections.
+    Token,
 }
 
 /// How one delivery stands.

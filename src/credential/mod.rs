@@ -23,7 +23,7 @@ pub use decision::{
 pub use document::{Connection, CredentialDocument, LiveCredential, Version, Versioned};
 pub use effect::{Effect, MaterialOrder, Origin, Outcome, Progress, Step, Witnesses};
 pub use facts::{
-    AccessFact, Account, AccountFacts, ClusterFacts, DeliveryState, Facts, Seen, SlotSeen, Slots, Wanted,
+    AccessFact, Account, AccountFacts, Afterlife, ClusterFacts, DeliveryState, Facts, Seen, SlotSeen, Slots, Wanted,
     WantedAuthentication,
 };
 pub use machine::{Context, PERMITS_MAX, REAUTHENTICATION_MARGIN, Subject, next};

@@ -9,9 +9,9 @@ use futures_util::stream::{self, StreamExt as _};
 use super::connect::{ClusterLink, Links};
 use super::deliveries;
 use super::look::look_at_slots;
-use crate::credential::{Place, Seen, WantedAuthentication, Watch};
+use crate::credential::{Afterlife, Place, Seen, WantedAuthentication, Watch};
 use crate::diagnostic::Chain;
-use crate::kafka::{AclScope, KafkaError};
+use crate::kafka::{self, AclScope, KafkaError};
 use crate::names::{AclRule, ClusterName, NamespacedName, StoreName, UserName};
 use crate::state::{ClusterObserved, Desired, Observed, RecordObserved};
 
@@ -121,11 +121,11 @@ async fn observe_access(links: &Links) -> BTreeMap<ClusterName, Seen<ClusterObse
 }
 
 async fn look_at_access(link: &ClusterLink) -> Seen<ClusterObserved> {
-    let (acls, quotas, super_users, reauthentication) = tokio::join!(
+    let (acls, quotas, super_users, afterlife) = tokio::join!(
         link.admin.list_acls(AclScope::All),
         link.admin.list_user_quotas(),
         link.admin.super_users(),
-        link.admin.reauthentication(),
+        link.admin.afterlife(),
     );
     let cluster = link.admin.cluster();
     let acls = match acls {
@@ -152,9 +152,17 @@ async fn look_at_access(link: &ClusterLink) -> Seen<ClusterObserved> {
         acls,
         quotas: quotas.map_or_else(|error| unknown(&error), Seen::Known),
         slots: BTreeMap::new(),
-        reauthentication: reauthentication.ok().flatten(),
+        afterlife: afterlife_of(afterlife),
         super_users,
     })
+}
+
+fn afterlife_of(seen: Result<kafka::Afterlife, KafkaError>) -> Afterlife {
+    match seen {
+        Ok(kafka::Afterlife { tokens: true, .. }) => Afterlife::Token,
+        Ok(kafka::Afterlife { reauthentication: Some(after), .. }) => Afterlife::Ends(after),
+        Ok(kafka::Afterlife { reauthentication: None, .. }) | Err(_) => Afterlife::Connection,
+    }
 }
 
 fn unknown<T>(error: &KafkaError) -> Seen<T> {

@@ -32,7 +32,7 @@ mod wire;
 pub use crate::host::boot_now;
 pub use crate::names::HostPort;
 pub use admin::{
-    AclDeletion, AclScope, Admin, QuotaChange, QuotaKeyChange, ScramAlteration, ScramChange, ScramListing,
+    AclDeletion, AclScope, Admin, Afterlife, QuotaChange, QuotaKeyChange, ScramAlteration, ScramChange, ScramListing,
 };
 pub use code::ErrorCode;
 pub use endpoint::{Authentication, ClientCertificate, ClientsEndpoint, Deadlines, Endpoint, TlsSettings};

@@ -154,7 +154,7 @@ impl Person<'_> {
             (username.clone(), facts)
         });
         let accounts = accounts.collect();
-        Seen::Known(ClusterFacts { id: seen.id.clone(), accounts, reauthentication: seen.reauthentication })
+        Seen::Known(ClusterFacts { id: seen.id.clone(), accounts, afterlife: seen.afterlife })
     }
 
     fn on_account(

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::credential::{DeliveryState, Record, Seen, Slots, Version, Versioned};
+use crate::credential::{Afterlife, DeliveryState, Record, Seen, Slots, Version, Versioned};
 use crate::names::{
     AclRule, BrokerId, ClusterId, ClusterName, DeliveryName, NamespacedName, StoreName, UserName, UserQuotas,
 };
@@ -48,9 +48,8 @@ pub struct ClusterObserved {
     pub quotas: Seen<BTreeMap<UserName, UserQuotas>>,
     /// Credentials of every user that is declared or recorded here.
     pub slots: BTreeMap<UserName, Seen<Slots>>,
-    /// After how long no connection can live on a credential that is gone, on any listener of any broker (K6); `None` where
-    /// some listener does not ask for a new login, or Kastellan may not see.
-    pub reauthentication: Option<std::time::Duration>,
+    /// How long whoever logged in with a credential can outlive it.
+    pub afterlife: Afterlife,
     /// The brokers' `super.users`; unknown where Kastellan may not ask.
     pub super_users: Seen<BTreeSet<UserName>>,
 }

@@ -7,7 +7,8 @@ use super::number::{counted, minute};
 use super::rotation::{next_number, principal_changes};
 use super::scene::Scene;
 use crate::credential::{
-    AdoptedSlot, Content, REAUTHENTICATION_MARGIN, Record, Revocation, Revoke, Slot, Transition, WantedAuthentication,
+    AdoptedSlot, Afterlife, Content, REAUTHENTICATION_MARGIN, Record, Revocation, Revoke, Slot, Transition,
+    WantedAuthentication,
 };
 use crate::names::{ClusterName, UserName};
 use crate::spec::format_duration;
@@ -71,16 +72,28 @@ fn cut_access(scene: &Scene<'_>, record: &Record, revoke: &Revoke) -> Vec<Action
 
 /// When access comes back to a name whose credential was stolen.
 fn back(scene: &Scene<'_>, cluster: &ClusterName) -> String {
-    let facts = scene.plan.facts.clusters.get(cluster).and_then(|seen| seen.known());
-    match facts.and_then(|facts| facts.reauthentication) {
-        Some(after) => format!(
+    match afterlife(scene, cluster) {
+        Afterlife::Ends(after) => format!(
             "for {}, until no connection of before can exist any more",
             format_duration(after + REAUTHENTICATION_MARGIN)
         ),
-        None => "until the brokers were restarted and `kastellan ack` says so, because connections here never end by \
-                 themselves"
-            .to_owned(),
+        Afterlife::Connection => {
+            "until the brokers were restarted and `kastellan ack` says so, because connections here \
+                                  never end by themselves"
+                .to_owned()
+        }
+        Afterlife::Token => {
+            "until no delegation token of the name is left, the brokers were restarted, and `kastellan ack` \
+                             says so, because tokens outlive a password"
+                .to_owned()
+        }
     }
+}
+
+/// What outlives a credential on a cluster; as long as that cannot be seen, its connections do.
+fn afterlife(scene: &Scene<'_>, cluster: &ClusterName) -> Afterlife {
+    let facts = scene.plan.facts.clusters.get(cluster).and_then(|seen| seen.known());
+    facts.map_or(Afterlife::Connection, |facts| facts.afterlife)
 }
 
 /// REVOKING goes on, cluster by cluster.
@@ -114,16 +127,19 @@ fn go_on(scene: &Scene<'_>, record: &Record, revocation: &Revocation) -> Vec<Act
 /// Until when access is held back that was cut off at an instant; `None` where this pass gives it back whatever is open.
 fn not_before(scene: &Scene<'_>, cluster: &ClusterName, cut_at: jiff::Timestamp) -> Option<String> {
     let is_restarted = scene.plan.transitions.contains(&Transition::Restarted);
-    let facts = scene.plan.facts.clusters.get(cluster).and_then(|seen| seen.known());
-    let restart = "not before the brokers were restarted and `kastellan ack` says so";
-    (!is_restarted).then(|| match facts.and_then(|facts| facts.reauthentication) {
-        Some(after) => {
+    (!is_restarted).then(|| match afterlife(scene, cluster) {
+        Afterlife::Ends(after) => {
             format!(
                 "not before {}, when no connection of before can exist any more",
                 minute(cut_at + after + REAUTHENTICATION_MARGIN)
             )
         }
-        None => restart.to_owned(),
+        Afterlife::Connection => "not before the brokers were restarted and `kastellan ack` says so".to_owned(),
+        Afterlife::Token => {
+            "not before its delegation tokens are gone and the brokers were restarted, and `kastellan ack` \
+                             says so"
+                .to_owned()
+        }
     })
 }
 

@@ -1,11 +1,10 @@
 //! What a pass sees before it decides: the same facts that the engine gathers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use kastellan::credential::{
-    AccessFact, AccountFacts, ClusterFacts, DeliveryRecord, DeliveryState, Facts, Phase, Record, Seen, Slot, SlotSeen,
-    Slots, Wanted,
+    AccessFact, AccountFacts, Afterlife, ClusterFacts, DeliveryRecord, DeliveryState, Facts, Phase, Record, Seen, Slot,
+    SlotSeen, Slots, Wanted,
 };
 use kastellan::names::{ClusterId, ClusterName, Generation, RotationId, UserName};
 
@@ -169,7 +168,7 @@ pub fn facts(
             (username.clone(), AccountFacts { slots: Seen::Known(slots), access: Seen::Known(access) })
         });
         let accounts = accounts.collect();
-        let seen = ClusterFacts { id: cluster_id(index, cluster), accounts, reauthentication: reauthentication() };
+        let seen = ClusterFacts { id: cluster_id(index, cluster), accounts, afterlife: Afterlife::Connection };
         clusters.insert(name.clone(), Seen::Known(seen));
     }
     let document = record.filter(|record| record.document.is_some()).and(state.store.document);
@@ -187,11 +186,6 @@ pub fn facts(
         source: Seen::Known((state.given > 0).then(|| given_version(state.given))),
         claimed_by: None,
     }
-}
-
-/// No listener of the model asks for a new login by itself.
-fn reauthentication() -> Option<Duration> {
-    None
 }
 
 pub fn given_version(given: u8) -> kastellan::credential::Version {

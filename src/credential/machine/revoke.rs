@@ -13,7 +13,7 @@ use super::slots::{
 };
 use super::{Context, Subject, write};
 use crate::credential::schedule::after;
-use crate::credential::{Account, Cut, Phase, Place, Record, Revocation, Revoke, Seen, Step, Witnesses};
+use crate::credential::{Account, Afterlife, Cut, Phase, Place, Record, Revocation, Revoke, Seen, Step, Witnesses};
 use crate::names::{ClusterName, SmallMap, UserName};
 
 /// What a broker may be late by when it ends a connection whose time for a new login is over.
@@ -188,10 +188,13 @@ fn prepare(subject: &Subject<'_>, record: &Record, asked: &Revoke, context: &Con
     write(prepared, context)
 }
 
-/// When no connection of before can exist on a cluster any more; `None`: a person has to say that its brokers were restarted.
+/// When nobody who logged in before can be there any more; `None`: a person has to say so.
 fn safe_from(subject: &Subject<'_>, cluster: &ClusterName, cut: &Cut) -> Option<Timestamp> {
     let Seen::Known(seen) = subject.facts.cluster(cluster) else { return None };
-    Some(after(cut.done_at?, seen.reauthentication? + REAUTHENTICATION_MARGIN))
+    match seen.afterlife {
+        Afterlife::Ends(time) => Some(after(cut.done_at?, time + REAUTHENTICATION_MARGIN)),
+        Afterlife::Connection | Afterlife::Token => None,
+    }
 }
 
 /// Access comes back to the names that are still asked for, cluster by cluster.
@@ -237,19 +240,19 @@ fn waits(subject: &Subject<'_>, revocation: &Revocation, cluster: &ClusterName, 
         Some(name) => format!("{cluster}: `{name}` has access; the name that was stolen gets its own back"),
         None => format!("{cluster}: access comes back"),
     };
-    match (safe_from(subject, cluster, cut), moved) {
-        (Some(at), _) => format!(
-            "{access} at {}, when no connection of before can exist any more",
-            at.strftime("%Y-%m-%d %H:%M:%S UTC")
+    if let Some(at) = safe_from(subject, cluster, cut) {
+        let at = at.strftime("%Y-%m-%d %H:%M:%S UTC");
+        return format!("{access} at {at}, when no connection of before can exist any more");
+    }
+    let or_move = if moved.is_some() { "" } else { ", or move the user to another name" };
+    match subject.facts.cluster(cluster).known().map(|seen| seen.afterlife) {
+        Some(Afterlife::Token) => format!(
+            "{access} when nothing is left that can log in: its brokers issue delegation tokens, which outlive a password. \
+             Let those of the name expire, restart the brokers, and say so with `kastellan ack`{or_move}"
         ),
-        (None, Some(_)) => {
-            format!(
-                "{access} when the brokers were restarted, so that none of its connections is left: say so with `kastellan ack`"
-            )
-        }
-        (None, None) => format!(
-            "{cluster}: its listeners never ask connections for a new login, so a stolen one may still be open: restart the \
-             brokers and say so with `kastellan ack`, or move the user to another name"
+        Some(Afterlife::Ends(_) | Afterlife::Connection) | None => format!(
+            "{access} when no connection of before can be open any more, and the listeners never ask one for a new login: \
+             restart the brokers and say so with `kastellan ack`{or_move}"
         ),
     }
 }

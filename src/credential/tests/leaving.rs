@@ -86,7 +86,7 @@ fn a_new_cluster_gives_access_to_no_name_that_the_record_does_not_know() {
     let seen = ClusterFacts {
         id: ClusterId::parse("dr-id").unwrap(),
         accounts: names.into_iter().map(|name| (name, account.clone())).collect(),
-        reauthentication: None,
+        afterlife: Afterlife::Connection,
     };
     facts.clusters.insert(dr(), Seen::Known(seen));
     let decision = decide(world.record.as_ref(), Some(&both), &facts, None, world.now().wall);

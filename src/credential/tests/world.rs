@@ -178,7 +178,7 @@ impl World {
         let seen = ClusterFacts {
             id: ClusterId::parse("id").unwrap(),
             accounts: names.into_iter().map(|name| (name.clone(), self.account_facts(wanted, ask, &name))).collect(),
-            reauthentication: None,
+            afterlife: Afterlife::Connection,
         };
         let is_new = self.delivered.is_some() && self.delivered == self.published();
         let newest = self.record.as_ref().map_or(Generation::NONE, |record| match record.phase {

@@ -25,7 +25,7 @@ use kafka_protocol::messages::{DescribeClusterRequest, DescribeConfigsRequest};
 use kafka_protocol::protocol::{Request as _, StrBytes};
 
 use super::pool::{Cluster, Pool, api_versions};
-use super::wire::{Answer as _, ApiVersions, DescribedConfigs, RegisteredBrokers};
+use super::wire::{Answer as _, ApiVersions, ConfigEntry, DescribedConfigs, RegisteredBrokers};
 use super::{Deadlines, Endpoint, KafkaError};
 use crate::names::{BrokerId, Principal};
 
@@ -93,34 +93,37 @@ impl Admin {
     pub async fn super_users(&self) -> Result<Option<BTreeSet<Principal>>, KafkaError> {
         let broker = self.pool.brokers().first().ok_or(KafkaError::NoBootstrap)?.id;
         let Some(configs) = self.broker_configs(broker, Some(SUPER_USERS)).await? else { return Ok(None) };
-        let value = configs.into_iter().find(|(key, _)| key == SUPER_USERS).and_then(|(_, value)| value);
+        let value = configs.into_iter().find(|entry| entry.key == SUPER_USERS).and_then(|entry| entry.value);
         Ok(value.map(|value| value.split(';').filter_map(|one| Principal::parse(one.trim()).ok()).collect()))
     }
 
-    /// After how long every broker ends a connection whose credential is gone, on every listener: the longest
-    /// `connections.max.reauth.ms` there is (KIP-368). `None` when some listener never asks for a new login, which is the
-    /// default, or the brokers do not tell.
-    pub async fn reauthentication(&self) -> Result<Option<Duration>, KafkaError> {
+    /// What the brokers do about whoever logged in with a credential that is gone.
+    pub async fn afterlife(&self) -> Result<Afterlife, KafkaError> {
         let brokers = self.pool.brokers().into_iter().map(|broker| broker.id);
         let asked = brokers.map(|broker| self.broker_configs(broker, None));
-        let mut longest = None;
+        let (mut times, mut tokens) = (Vec::new(), false);
         for answer in join_all(asked).await {
-            let Some(configs) = answer? else { return Ok(None) };
-            let Some(of_broker) = longest_reauthentication(&configs) else { return Ok(None) };
-            longest = longest.max(Some(of_broker));
+            let configs = answer?.unwrap_or_default();
+            times.push(longest_reauthentication(&configs));
+            tokens |= configs.iter().any(|entry| entry.is_set && TOKEN_KEYS.contains(&entry.key.as_str()));
         }
-        Ok(longest)
+        let times = times.into_iter().collect::<Option<Vec<_>>>();
+        Ok(Afterlife { reauthentication: times.and_then(|times| times.into_iter().max()), tokens })
     }
 
     /// The settings of a broker: all, or one key. `None` where Kastellan may not ask.
-    async fn broker_configs(&self, broker: BrokerId, key: Option<&'static str>) -> Result<Option<Configs>, KafkaError> {
+    async fn broker_configs(
+        &self,
+        broker: BrokerId,
+        key: Option<&'static str>,
+    ) -> Result<Option<Vec<ConfigEntry>>, KafkaError> {
         let resource = DescribeConfigsResource::default()
             .with_resource_type(BROKER_RESOURCE)
             .with_resource_name(StrBytes::from_string(broker.to_string()))
             .with_configuration_keys(key.map(|key| vec![StrBytes::from_static_str(key)]));
         let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
         match self.pool.read::<DescribedConfigs>(Some(broker), &request).await {
-            Ok(answer) => Ok(Some(answer.entries.into_iter().map(|entry| (entry.key, entry.value)).collect())),
+            Ok(answer) => Ok(Some(answer.entries)),
             Err(KafkaError::MissingRight { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -130,16 +133,29 @@ impl Admin {
 /// The endpoint type of DescribeCluster that stands for brokers (KIP-919).
 const BROKERS: i8 = 1;
 
-type Configs = Vec<(String, Option<String>)>;
-
 const REAUTHENTICATION: &str = "connections.max.reauth.ms";
+
+/// What lets a broker issue delegation tokens, by its name since Kafka 3.0 and before.
+const TOKEN_KEYS: [&str; 2] = ["delegation.token.secret.key", "delegation.token.master.key"];
+
+/// How access can outlive the credential that opened it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Afterlife {
+    /// After how long every broker ends a connection whose credential is gone, on every listener: the longest
+    /// `connections.max.reauth.ms` there is (KIP-368). `None` when some listener never asks for a new login, which is the
+    /// default, or the brokers do not tell.
+    pub reauthentication: Option<Duration>,
+    /// Whether some broker issues delegation tokens (KIP-48): who once logged in can make one, and logs in with it after the
+    /// password is gone.
+    pub tokens: bool,
+}
 
 /// The longest time of a broker, its default and those of single listeners and mechanisms taken together; `None` where any
 /// of them is off or held back.
-fn longest_reauthentication(configs: &Configs) -> Option<Duration> {
-    let times = configs.iter().filter(|(key, _)| key.ends_with(REAUTHENTICATION));
+fn longest_reauthentication(configs: &[ConfigEntry]) -> Option<Duration> {
+    let times = configs.iter().filter(|entry| entry.key.ends_with(REAUTHENTICATION));
     let times =
-        times.map(|(_, value)| value.as_deref().and_then(|value| value.parse::<u64>().ok()).filter(|&ms| ms > 0));
+        times.map(|entry| entry.value.as_deref().and_then(|value| value.parse::<u64>().ok()).filter(|&ms| ms > 0));
     let times = times.collect::<Option<Vec<_>>>()?;
     times.into_iter().max().map(Duration::from_millis)
 }

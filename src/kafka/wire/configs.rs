@@ -17,7 +17,12 @@ pub(crate) struct ConfigEntry {
     pub(crate) key: String,
     /// `None` when it is not set, or when the broker holds it back as sensitive.
     pub(crate) value: Option<String>,
+    /// Whether somebody set it: told also of what is held back.
+    pub(crate) is_set: bool,
 }
+
+/// The source of a value that nobody set (`DescribeConfigsResponse.ConfigSource.DEFAULT_CONFIG`).
+const DEFAULT_CONFIG: i8 = 5;
 
 impl Answer for DescribedConfigs {
     type Request = DescribeConfigsRequest;
@@ -54,7 +59,7 @@ fn entry(reader: &mut Reader<'_>) -> Result<ConfigEntry, Malformed> {
     let key = reader.text()?.to_owned();
     let value = reader.nullable_text()?.map(str::to_owned);
     reader.flag()?; // Read only.
-    reader.i8()?; // Source.
+    let source = reader.i8()?;
     reader.flag()?; // Sensitive.
     reader.each(|reader| {
         reader.text()?;
@@ -65,5 +70,5 @@ fn entry(reader: &mut Reader<'_>) -> Result<ConfigEntry, Malformed> {
     reader.i8()?; // Type.
     reader.nullable_text()?; // Documentation.
     reader.tagged_fields()?;
-    Ok(ConfigEntry { key, value })
+    Ok(ConfigEntry { key, value, is_set: source != DEFAULT_CONFIG })
 }

@@ -17,7 +17,7 @@ pub use acls::AclListing;
 pub use reader::Malformed;
 
 pub(crate) use acls::{CreatedAcls, ListedAcls, RemovedAcls};
-pub(crate) use configs::DescribedConfigs;
+pub(crate) use configs::{ConfigEntry, DescribedConfigs};
 pub(crate) use quotas::{AlteredQuotas, DescribedQuotas, USER};
 pub(crate) use reader::Reader;
 pub(crate) use scram::{AlteredScram, DescribedScram, DescribedUser};

@@ -240,14 +240,17 @@ fn configuration_is_read() {
     let entry = DescribeConfigsResourceResult::default()
         .with_name(text("super.users"))
         .with_value(Some(text("User:admin;User:x")))
+        .with_config_source(4)
         .with_synonyms(vec![synonym])
         .with_documentation(None)
         .with_unknown_tagged_fields(tags());
-    let result = DescribeConfigsResult::default().with_resource_name(text("1")).with_configs(vec![entry]);
+    let unset = DescribeConfigsResourceResult::default().with_name(text("a.key")).with_config_source(5);
+    let result = DescribeConfigsResult::default().with_resource_name(text("1")).with_configs(vec![entry, unset]);
     let response = DescribeConfigsResponse::default().with_results(vec![result]);
     let answer = decoded::<DescribedConfigs>(&response).body;
     assert_eq!(answer.entries[0].key, "super.users");
     assert_eq!(answer.entries[0].value.as_deref(), Some("User:admin;User:x"));
+    assert_eq!(answer.entries.iter().map(|entry| entry.is_set).collect::<Vec<_>>(), [true, false]);
 }
 
 #[test]

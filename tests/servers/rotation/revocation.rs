@@ -148,6 +148,29 @@ fn with_reauthentication_access_comes_back_by_itself_and_a_thief_never_does() {
     operator.assert_in_step();
 }
 
+/// Who made a delegation token logs in with it after the password is gone, however often connections are asked for a new login.
+#[test]
+fn where_brokers_issue_delegation_tokens_access_comes_back_when_somebody_says_that_none_is_left() {
+    let seconds = 1;
+    let builder = ClusterBuilder::new(KafkaVersion::V3_9_2).property("delegation.token.secret.key", "of-the-brokers");
+    let cluster = builder.property("connections.max.reauth.ms", &(seconds * 1000).to_string()).start().unwrap();
+    let witness: &'static Witness = Box::leak(Box::new(Witness::of(cluster)));
+    let operator = witness.operator();
+    let mut subject = Subject::declare(witness, &operator, "stolen", FLIP);
+    operator.apply(&[]).exits(0);
+    subject.advance("at first");
+    let name = subject.name.clone();
+    operator.run(&["rotate", &name, "--revoke-now", "--auto-approve"]).exits(4).says("delegation tokens");
+    pause(Duration::from_secs(seconds + 6));
+    operator.apply(&[]).exits(4).says("delegation tokens");
+    subject.note("revoked");
+    subject.assert_access("waits", &[]);
+    operator.run(&["ack", &name]).exits(0);
+    subject.assert_at_rest("given back", 2, 2);
+    subject.assert_access("given back", &[&name]);
+    operator.assert_in_step();
+}
+
 #[test]
 fn under_another_name_access_comes_back_at_once_and_a_thief_has_none() {
     let witness = witness(KafkaVersion::V4_3_1);
