@@ -79,6 +79,8 @@ pub struct Keys {
     pub is_destroyed: bool,
     /// How many versions are kept; 0: as the mount says.
     pub max_versions: u64,
+    /// After what time Vault deletes versions by itself; `None`: as the mount says.
+    pub delete_version_after: Option<String>,
 }
 
 /// Settings of the whole mount.
@@ -116,6 +118,8 @@ struct KeyData {
     current_version: u64,
     #[serde(default)]
     max_versions: u64,
+    #[serde(default)]
+    delete_version_after: String,
     #[serde(default)]
     versions: BTreeMap<String, ListedVersion>,
 }
@@ -262,13 +266,15 @@ impl Vault {
             404 => return self.absence(&request, "look at", &answer).map(|()| None),
             status => return Err(rejected(&request, "look at", status)),
         }
-        let Data { data: KeyData { current_version, max_versions, versions } } = decode(&answer, &request, "look at")?;
+        let Data { data } = decode(&answer, &request, "look at")?;
+        let KeyData { current_version, max_versions, delete_version_after, versions } = data;
         let newest = versions.get(&current_version.to_string());
         Ok(Some(Keys {
             version: current_version,
             is_deleted: newest.is_some_and(|newest| is_past(&newest.deletion_time)),
             is_destroyed: newest.is_some_and(|newest| newest.destroyed),
             max_versions,
+            delete_version_after: some_time(delete_version_after),
         }))
     }
 
@@ -307,8 +313,7 @@ impl Vault {
             status => return Err(rejected(&request, "read", status)),
         }
         let Data { data: MountData { max_versions, delete_version_after } } = decode(&answer, &request, "read")?;
-        let never = |time: &String| time.is_empty() || time.bytes().all(|byte| !(b'1'..=b'9').contains(&byte));
-        Ok(MountSettings { max_versions, delete_version_after: Some(delete_version_after).filter(|time| !never(time)) })
+        Ok(MountSettings { max_versions, delete_version_after: some_time(delete_version_after) })
     }
 
     async fn expect_done(&self, request: &impl Endpoint, action: &'static str) -> Result<(), VaultError> {
@@ -393,6 +398,11 @@ fn is_same(found: &[u8], written: &[u8]) -> bool {
 /// Whether a time that Vault tells has come; an empty one never does.
 fn is_past(time: &str) -> bool {
     !time.is_empty() && time.parse().is_ok_and(|time: jiff::Timestamp| time <= crate::host::now().wall)
+}
+
+/// A duration as Vault tells it, e.g. `720h0m0s`; `None` for one without a digit that counts, which means never.
+fn some_time(text: String) -> Option<String> {
+    Some(text).filter(|text| text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)))
 }
 
 fn decode<'a, T: Deserialize<'a>>(

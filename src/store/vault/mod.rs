@@ -13,9 +13,10 @@
 mod documents;
 mod layout;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -43,6 +44,11 @@ const RECORDS: KeySettings = KeySettings { max_versions: 20 };
 const CREDENTIALS: KeySettings = KeySettings { max_versions: 10 };
 /// It is written once.
 const MATERIAL: KeySettings = KeySettings { max_versions: 1 };
+
+/// What Vault keeps where nothing is said.
+const VERSIONS_DEFAULT: u64 = 10;
+/// With fewer, what was there before the last change is gone.
+const VERSIONS_SENSIBLE: u64 = 3;
 
 /// Two who put keys into one input at once; a third conflict means that somebody writes there all the time.
 const INPUT_ATTEMPTS: usize = 3;
@@ -107,6 +113,10 @@ pub struct VaultStore {
     layout: Layout,
     inputs: Inputs,
     counters: Counters,
+    /// How many versions the mount keeps; 0: ten. Known where the store is open for writing.
+    mount_versions: u64,
+    /// Keys whose settings were looked at.
+    checked: Mutex<BTreeSet<KvPath>>,
 }
 
 impl VaultStore {
@@ -124,6 +134,8 @@ impl VaultStore {
             layout: Layout::new(settings.prefix.clone()),
             inputs: Inputs::parse(&settings.name, &settings.inputs)?,
             counters: Counters::default(),
+            mount_versions: 0,
+            checked: Mutex::default(),
         })
     }
 
@@ -133,21 +145,56 @@ impl VaultStore {
     /// [`VaultError::NoMount`], and [`StoreError::Expires`] where the mount deletes what is written after a time:
     /// applications and rotations would lose their credentials by a clock.
     pub async fn open_for_writing(settings: &VaultStoreSettings) -> Result<Self, StoreError> {
-        let store = Self::open(settings).await?;
-        let checked = store.check_mount().await;
-        if checked.is_err() {
-            store.vault.log_out().await;
+        let mut store = Self::open(settings).await?;
+        match store.check_mount().await {
+            Ok(max_versions) => {
+                store.mount_versions = max_versions;
+                Ok(store)
+            }
+            Err(error) => {
+                store.vault.log_out().await;
+                Err(error)
+            }
         }
-        checked.map(|()| store)
     }
 
-    async fn check_mount(&self) -> Result<(), StoreError> {
-        match self.vault.mount_settings().await?.delete_version_after {
-            None => Ok(()),
+    /// How many versions the mount keeps.
+    async fn check_mount(&self) -> Result<u64, StoreError> {
+        let settings = self.vault.mount_settings().await?;
+        match settings.delete_version_after {
+            None => Ok(settings.max_versions),
             Some(time) => {
                 Err(StoreError::Expires { place: format!("{}/config", self.mount), when: format!("after {time}") })
             }
         }
+    }
+
+    /// Prepares a key for a write: sets a new one up, and looks once at the settings of one that is there.
+    async fn prepare(&self, path: &KvPath, cas: u64, settings: KeySettings) -> Result<(), StoreError> {
+        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if cas == 0 {
+            self.vault.set_up(path, settings).await?;
+            checked().insert(path.clone());
+            return Ok(());
+        }
+        let is_known = checked().contains(path);
+        let found = if is_known { None } else { self.vault.look_at(path).await? };
+        let Some(keys) = found else { return Ok(()) };
+        if let Some(time) = keys.delete_version_after {
+            return Err(StoreError::Expires { place: self.place(path), when: format!("after {time}") });
+        }
+        // Vault keeps as many as the larger of both says.
+        let kept =
+            Some(keys.max_versions.max(self.mount_versions)).filter(|kept| *kept > 0).unwrap_or(VERSIONS_DEFAULT);
+        if kept < VERSIONS_SENSIBLE {
+            tracing::warn!(
+                "Vault keeps {kept} versions of `{}`, too few to read one rotation up: set `max_versions` to {}",
+                self.place(path),
+                settings.max_versions
+            );
+        }
+        checked().insert(path.clone());
+        Ok(())
     }
 
     /// Runs `one` for every item, several at once; results in the order of the items.
@@ -193,9 +240,7 @@ impl VaultStore {
         self.inputs.check_user(&record.user)?;
         let path = self.layout.record(&record.user);
         let cas = self.number(&path, expected.as_ref())?;
-        if cas == 0 {
-            self.vault.set_up(&path, RECORDS).await?;
-        }
+        self.prepare(&path, cas, RECORDS).await?;
         let written = self.vault.write(&path, &encode_record(&record), cas).await;
         written.map(version).map_err(|error| self.explain(error))
     }
@@ -301,9 +346,7 @@ impl VaultStore {
         let path = self.layout.credential(&user);
         let json = payload::encode_credential(&document).map_err(|error| payload_error(self.place(&path), error))?;
         let cas = self.number(&path, expected.as_ref())?;
-        if cas == 0 {
-            self.vault.set_up(&path, CREDENTIALS).await?;
-        }
+        self.prepare(&path, cas, CREDENTIALS).await?;
         let written = match self.vault.write(&path, &json, cas).await {
             // One that was deleted is no document, but counts on.
             Err(error @ VaultError::Conflict { .. }) if cas == 0 => match self.vault.read(&path).await? {

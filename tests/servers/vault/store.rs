@@ -179,14 +179,18 @@ async fn a_clock_that_deletes_what_is_written_is_noticed_before_anything_is() {
     assert_eq!(refused.to_string(), format!("`{config}` is set up to be deleted by itself, after 720h0m0s"));
     assert!(refused.hint().unwrap().contains("delete_version_after"), "{:?}", refused.hint());
 
-    // One key alone, set so after it was written.
+    // One key alone, set so after it was written: noticed before the next write, and at the next read if that was too late.
     let store = ground.open().await;
     let user = user("payments/payments");
     let write = |expected| vec![RecordWrite { record: record(&user), expected }];
     let version = store.write_records(write(None)).await.pop().unwrap().unwrap();
     let path = ground.path("metadata", "_kastellan/records/payments/payments");
     ground.vault.ask("POST", &path, &json!({"delete_version_after": "720h"})).unwrap();
-    store.write_records(write(Some(version))).await.pop().unwrap().unwrap();
+    let next = ground.open().await;
+    let refused = next.write_records(write(Some(version))).await.pop().unwrap().unwrap_err();
+    assert!(matches!(&refused, StoreError::Expires { when, .. } if when == "after 720h0m0s"), "{refused}");
+    let data = json!({"options": {"cas": 1}, "data": {"record": "{}"}});
+    ground.vault.ask("POST", &ground.path("data", "_kastellan/records/payments/payments"), &data).unwrap();
     let read = store.read_records(std::slice::from_ref(&user)).await.pop().unwrap();
     assert!(matches!(read, Err(StoreError::Expires { .. })), "{read:?}");
 }
