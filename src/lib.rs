@@ -11,6 +11,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod git;
 pub mod host;
+pub mod k8s;
 pub mod kafka;
 pub mod names;
 pub mod plan;

@@ -61,6 +61,24 @@ if [ "$purpose" = test ] && ! vault_is_there && ! go_is_1_25_or_later 2>/dev/nul
     remedies+=("Go 1.25 or later, which builds Vault: see https://go.dev/doc/install")
 fi
 
+# The same for the Kubernetes API.
+go_is_1_26_or_later() {
+    local version minor
+    version=$(go env GOVERSION) || return 1
+    minor=${version#go1.}
+    [ "${minor%%.*}" -ge 26 ]
+}
+
+kubernetes_is_there() {
+    local stack=${XDG_CACHE_HOME:-$HOME/.cache}/kastellan/stack
+    [ -n "${KASTELLAN_TEST_KUBE_APISERVER:-}" ] || command -v kube-apiserver >/dev/null \
+        || [ -x "$stack/kube-apiserver-1.36.3/kube-apiserver" ]
+}
+
+if [ "$purpose" = test ] && ! kubernetes_is_there && ! go_is_1_26_or_later 2>/dev/null; then
+    remedies+=("Go 1.26 or later, which builds kube-apiserver and etcd: see https://go.dev/doc/install")
+fi
+
 command -v cargo >/dev/null || remedies+=("Rust 1.95 or later: see https://rustup.rs")
 if command -v cargo >/dev/null && [ "$purpose" = test ]; then
     cargo fmt --version >/dev/null 2>&1 || remedies+=("rustup component add rustfmt")

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::names::Scope;
+use crate::names::{NamespacedName, Scope};
 
 /// Declare Kafka users in Git. Their secrets stay secret.
 #[derive(Debug, Parser)]
@@ -420,6 +420,29 @@ pub(super) enum PolicyCommand {
         #[command(flatten)]
         files: FileArguments,
     },
+    /// The rights that delivering Kubernetes Secrets takes, as Roles
+    #[command(
+        after_help = "Examples:\n  kastellan policy kubernetes | kubectl apply -f -\n  kastellan policy kubernetes --purpose plan --user ci@example.com"
+    )]
+    Kubernetes(KubernetesPolicyArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KubernetesPolicyArguments {
+    /// What Kastellan is to be able to do
+    #[arg(long, value_enum, default_value = "apply")]
+    pub purpose: PurposeArgument,
+    /// The service account that Kastellan runs as
+    #[arg(long, value_name = "NAMESPACE/NAME", default_value = "kastellan/kastellan")]
+    pub service_account: NamespacedName,
+    /// Give the rights to a user instead
+    #[arg(long, value_name = "USER", conflicts_with = "service_account")]
+    pub user: Option<String>,
+    /// Only for deliveries that name this context of the kubeconfig
+    #[arg(long, value_name = "CONTEXT")]
+    pub context: Option<String>,
+    #[command(flatten)]
+    pub files: FileArguments,
 }
 
 /// What Kastellan is to be able to do.

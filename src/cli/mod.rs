@@ -7,6 +7,7 @@ mod by_hand;
 mod carry_out;
 mod documents;
 mod init;
+mod kubernetes_policy;
 mod output;
 mod passes;
 mod plan;

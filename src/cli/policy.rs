@@ -16,6 +16,7 @@ pub(super) fn run(arguments: PolicyArguments) -> ExitStatus {
         PolicyCommand::Vault { purpose, store, files } => {
             vault(purpose, store.as_ref(), &files).unwrap_or_else(|status| status)
         }
+        PolicyCommand::Kubernetes(arguments) => super::kubernetes_policy::run(&arguments),
     }
 }
 

@@ -3,12 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::OwnerError;
+use super::{OwnerError, SecretError};
 use crate::diagnostic::{Disposition, Hint};
 use crate::git::GitError;
 use crate::names::{Generation, NamespacedName};
 use crate::render::RenderError;
-use crate::spec::{FileFormat, Owner};
+use crate::spec::Owner;
 
 /// Why a delivery was not observed, written or removed.
 #[derive(Debug, thiserror::Error)]
@@ -50,24 +50,27 @@ pub enum DeliveryError {
         /// That user.
         user: NamespacedName,
     },
-    /// The file is ahead of what is to be written (R4).
-    #[error("`{}` holds generation {found}, and the record knows only {ours}", .path.display())]
+    /// What stands there is ahead of what is to be written (R4).
+    #[error("`{target}` holds generation {found}, and the record knows only {ours}")]
     Newer {
-        /// The path.
-        path: PathBuf,
-        /// The generation of the file.
+        /// The path, or the place of the Secret.
+        target: String,
+        /// The generation that stands there.
         found: Generation,
         /// The generation that was to be written.
         ours: Generation,
     },
-    /// The file does not hold a credential that can be read back.
-    #[error("`{}` holds no whole credential in the format `{format}`", .path.display())]
+    /// What stands there does not hold a credential that can be read back.
+    #[error("`{target}` holds no whole credential in the format `{format}`")]
     NotWhole {
-        /// The path.
-        path: PathBuf,
+        /// The path, or the place of the Secret.
+        target: String,
         /// The format it should have.
-        format: FileFormat,
+        format: &'static str,
     },
+    /// A Kubernetes Secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// A Git repository would take the secret in.
     #[error("`{}` would be tracked by the Git repository `{}`", .path.display(), .work_tree.display())]
     Tracked {
@@ -142,6 +145,7 @@ impl DeliveryError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Busy { .. } => Disposition::Retry,
+            Self::Secret(error) => error.disposition(),
             Self::GitSilent { source: Some(error), .. } => error.disposition(),
             Self::Read { source, .. } | Self::Write { source, .. } => match source.kind() {
                 io::ErrorKind::Interrupted => Disposition::Retry,
@@ -172,6 +176,7 @@ impl DeliveryError {
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match self {
             Self::Render(error) => error.hint(),
+            Self::Secret(error) => error.hint(),
             Self::Path { .. } => None,
             Self::NoFolder { folder } => {
                 Some(format!("create it, for the application's user alone: `install -d -m 0700 {}`", folder.display()))

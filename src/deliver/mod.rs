@@ -11,18 +11,21 @@
 
 mod error;
 mod file;
+mod kubernetes_secret;
 
 pub use error::DeliveryError;
 pub use file::{FileDelivery, OwnerError};
+pub use kubernetes_secret::{KubernetesSecretDelivery, LIST_FROM, SecretError};
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::credential::{Connection, DeliveryRecord, LiveCredential};
 use crate::git::Git;
+use crate::k8s::Kubernetes;
 use crate::names::{ClusterName, DeliveryName, Generation, NamespacedName, RotationId, UserName};
 use crate::render::Delivered;
-use crate::spec::{FileFormat, Owner};
+use crate::spec::{FileFormat, Owner, SecretDelivery};
 
 /// What is asked of one delivery, without a secret.
 #[derive(Debug, Clone)]
@@ -50,6 +53,8 @@ pub struct DeliveryRequest {
 pub enum Target {
     /// A file on this machine.
     File(FileTarget),
+    /// A Kubernetes Secret.
+    KubernetesSecret(Box<SecretDelivery>),
 }
 
 impl Target {
@@ -57,6 +62,7 @@ impl Target {
     pub fn text(&self) -> String {
         match self {
             Self::File(file) => file.path.to_string_lossy().into_owned(),
+            Self::KubernetesSecret(secret) => secret.place.to_string(),
         }
     }
 }
@@ -103,6 +109,11 @@ pub enum DeliveryFact {
     Touched,
     /// It is ours, and another generation, format, connection, owner or target is asked for.
     Outdated,
+    /// Somebody else's, which the document says to take over.
+    Adoptable {
+        /// Who has it, as far as it tells.
+        keeper: Option<String>,
+    },
     /// It was written on another machine, where this one cannot look.
     OtherMachine {
         /// The id of that machine.
@@ -149,10 +160,10 @@ pub trait Delivery: Send + Sync {
 pub struct Deliveries(Vec<Box<dyn Delivery>>);
 
 impl Deliveries {
-    /// The deliveries of this machine. `machine` is an id that no other machine has; `git` is the program, if there is
-    /// one.
-    pub fn new(machine: String, git: Option<Git>) -> Self {
-        Self(vec![Box::new(FileDelivery::new(machine, git))])
+    /// All deliveries, as seen from this machine. `machine` is an id that no other machine has; `git` is the program, if
+    /// there is one; `kubernetes` are the clusters that Secrets go to.
+    pub fn new(machine: String, git: Option<Git>, kubernetes: Arc<Kubernetes>) -> Self {
+        Self(vec![Box::new(FileDelivery::new(machine, git)), Box::new(KubernetesSecretDelivery::new(kubernetes))])
     }
 
     /// The implementation of a recorded kind; `None` for one that this program does not know.
@@ -164,6 +175,7 @@ impl Deliveries {
     pub fn of_target(&self, target: &Target) -> &dyn Delivery {
         let kind = match target {
             Target::File(_) => FileDelivery::KIND,
+            Target::KubernetesSecret(_) => KubernetesSecretDelivery::KIND,
         };
         self.of_kind(kind).expect("every target has its line in the registry")
     }
@@ -182,6 +194,8 @@ impl DeliveryFact {
             Self::Missing => "it is not there".to_owned(),
             Self::Touched => "it is not as it was written".to_owned(),
             Self::Outdated => "what it should hold has changed".to_owned(),
+            Self::Adoptable { keeper: Some(keeper) } => format!("it belongs to {keeper}, and is taken over"),
+            Self::Adoptable { keeper: None } => "it is not ours, and is taken over".to_owned(),
             Self::OtherMachine { machine } => format!("it was written on another machine (`{machine}`)"),
             Self::Blocked(error) | Self::Unknown(error) => crate::diagnostic::Chain(error).to_string(),
         })

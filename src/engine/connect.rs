@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use crate::credential::Seen;
 use crate::deliver::Deliveries;
 use crate::diagnostic::{Chain, Hint};
+use crate::k8s::Kubernetes;
 use crate::kafka::{
     Admin, Authentication, ClientCertificate, ClientsEndpoint, Deadlines, Endpoint, KafkaError, Logins, TlsSettings,
 };
@@ -136,6 +137,15 @@ impl Surroundings {
         crate::git::Git::find(&self.search_path, self.home.as_deref().map(std::path::Path::as_os_str))
     }
 
+    /// The kubeconfig files, as `kubectl` finds them: those of `KUBECONFIG`, else the one at home; empty if there is none.
+    fn kubeconfig(&self) -> Vec<PathBuf> {
+        let stated = (self.variable)("KUBECONFIG").filter(|stated| !stated.is_empty());
+        match stated {
+            Some(stated) => std::env::split_paths(&stated).filter(|path| !path.as_os_str().is_empty()).collect(),
+            None => self.home.iter().map(|home| home.join(".kube/config")).filter(|path| path.is_file()).collect(),
+        }
+    }
+
     /// The absolute path of a document's path.
     pub fn resolve(&self, path: &FilePath) -> Result<PathBuf, String> {
         let resolved = path
@@ -193,7 +203,8 @@ pub async fn connect(documents: &Documents, mode: Mode, surroundings: Surroundin
         };
         clusters.insert(name, seen);
     }
-    let deliveries = Arc::new(Deliveries::new(machine_id(), surroundings.git()));
+    let kubernetes = Arc::new(Kubernetes::new(surroundings.kubeconfig()));
+    let deliveries = Arc::new(Deliveries::new(machine_id(), surroundings.git(), kubernetes));
     Ok(Links { clusters, stores, deliveries, surroundings, hints })
 }
 

@@ -14,6 +14,7 @@ use crate::deliver::{
 use crate::diagnostic::{Chain, Disposition};
 use crate::host::run_blocking;
 use crate::names::{DeliveryName, NamespacedName, UserName};
+use crate::spec::DeliveryTarget;
 use crate::state::{Desired, DesiredDelivery, Observed};
 
 /// Looks at every delivery that is declared or recorded; reads no secret.
@@ -78,7 +79,7 @@ fn state_of(fact: DeliveryFact, kind: &'static str, target: &Target) -> Delivery
     let why: Arc<str> = fact.why().unwrap_or_default().into();
     match fact {
         DeliveryFact::InStep => DeliveryState::InStep,
-        DeliveryFact::Missing | DeliveryFact::Touched | DeliveryFact::Outdated => {
+        DeliveryFact::Missing | DeliveryFact::Touched | DeliveryFact::Outdated | DeliveryFact::Adoptable { .. } => {
             DeliveryState::Pending { why, kind, target: target.text().into() }
         }
         DeliveryFact::Blocked(DeliveryError::Newer { found, .. }) => DeliveryState::Ahead(found),
@@ -99,7 +100,6 @@ fn request(
     let Some(cluster) = desired.clusters.get(&delivery.cluster) else {
         return Err(format!("no document declares cluster `{}`", delivery.cluster));
     };
-    let path = links.surroundings.resolve(&delivery.file.path)?;
     let slot = record.filter(|record| record.claims_username()).and_then(newest_published);
     Ok(DeliveryRequest {
         user: user.clone(),
@@ -107,9 +107,20 @@ fn request(
         username: username.clone(),
         cluster: delivery.cluster.clone(),
         connection: cluster.connection.clone(),
-        target: Target::File(FileTarget { path, format: delivery.file.format, owner: delivery.file.owner.clone() }),
+        target: target_of(links, delivery)?,
         published: slot.map(|slot| (slot.generation, slot.rotation_id.clone())),
         recorded: record.and_then(|record| record.deliveries.get(name)).cloned(),
+    })
+}
+
+/// Where a delivery goes, on this machine.
+pub(super) fn target_of(links: &Links, delivery: &DesiredDelivery) -> Result<Target, String> {
+    Ok(match &delivery.target {
+        DeliveryTarget::File(file) => {
+            let path = links.surroundings.resolve(&file.path)?;
+            Target::File(FileTarget { path, format: file.format, owner: file.owner.clone() })
+        }
+        DeliveryTarget::KubernetesSecret(secret) => Target::KubernetesSecret(secret.clone()),
     })
 }
 
@@ -188,11 +199,13 @@ fn ship(deliveries: &Deliveries, shipments: &[Shipment]) -> Vec<(usize, Result<D
         let Some(delivery) = deliveries.of_kind(kind) else { continue };
         let due = positions.iter().map(|&position| shipments[position].clone()).collect::<Vec<_>>();
         for (shipment, (position, written)) in due.iter().zip(positions.into_iter().zip(delivery.deliver(&due))) {
+            // A delivery that changed its kind under the same name has left something of the other kind.
             let left = written.as_ref().ok().and_then(|written| {
                 let recorded = shipment.request.recorded.clone()?;
-                (recorded.kind == kind && recorded.target != written.target).then_some(recorded)
+                let moved = recorded.kind != kind || recorded.target != written.target;
+                Some((deliveries.of_kind(&recorded.kind)?, recorded)).filter(|_| moved)
             });
-            let gone = left.map_or(Ok(()), |recorded| {
+            let gone = left.map_or(Ok(()), |(delivery, recorded)| {
                 let newest = shipment.credential.generation;
                 let withdrawal = Withdrawal { user: shipment.request.user.clone(), newest, recorded };
                 delivery.withdraw(&[withdrawal]).pop().unwrap_or(Ok(()))

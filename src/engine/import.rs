@@ -7,7 +7,7 @@ use super::connect::Links;
 use super::run::{Failure, Job, Performed};
 use super::store_effects::store_failure;
 use crate::credential::{Effect, Import, Outcome, Seen, Slot};
-use crate::deliver::{Deliveries, FileTarget, Target};
+use crate::deliver::{Deliveries, Target};
 use crate::diagnostic::{Chain, Disposition};
 use crate::host::run_blocking;
 use crate::names::{NamespacedName, StoreName};
@@ -81,8 +81,7 @@ fn kept(slot: &Slot, material: &Arc<Material>) -> Performed {
 /// Where the delivery lies.
 fn target_of(links: &Links, job: &Job<'_>, import: &Import) -> Result<Target, String> {
     let declared = job.run.plan.deliveries.get(&import.delivery).ok_or("it is not declared any more")?;
-    let path = links.surroundings.resolve(&declared.file.path)?;
-    Ok(Target::File(FileTarget { path, format: declared.file.format, owner: declared.file.owner.clone() }))
+    super::deliveries::target_of(links, declared)
 }
 
 fn read_back(deliveries: &Deliveries, wanted: &Wanted) -> ReadBack {

@@ -6,10 +6,12 @@ use ring::digest::{Context, SHA256};
 
 use crate::credential::Connection;
 use crate::names::{Generation, NamespacedName, RotationId};
-use crate::spec::{FileFormat, Owner};
+use crate::spec::{FileFormat, Owner, SecretDelivery};
 
 /// Changes with every change of what the formats look like, so that files of an older program are written anew.
 const ENCODING: &str = "kastellan.io/delivery/file/1";
+/// The same for Secrets.
+const SECRET_ENCODING: &str = "kastellan.io/delivery/kubernetes-secret/1";
 
 /// SHA-256 in hex over what decides the content of a delivery. It may be public.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -53,6 +55,39 @@ pub fn inputs_digest(
         Some(target.as_os_str().as_encoded_bytes()),
         owner.as_deref().map(str::as_bytes),
     ];
+    digest(fields)
+}
+
+/// The digest of a Secret's inputs. Whether it was adopted changes nothing in it.
+pub fn secret_inputs_digest(
+    user: &NamespacedName,
+    (generation, rotation_id): (Generation, &RotationId),
+    secret: &SecretDelivery,
+    connection: &Connection,
+) -> InputsDigest {
+    let (user, place) = (user.to_string(), secret.place.to_string());
+    let generation = generation.0.to_be_bytes();
+    let fixed: [Option<&[u8]>; 9] = [
+        Some(SECRET_ENCODING.as_bytes()),
+        Some(user.as_bytes()),
+        Some(&generation),
+        Some(rotation_id.as_str().as_bytes()),
+        Some(secret.format.as_str().as_bytes()),
+        Some(connection.bootstrap_servers.as_bytes()),
+        Some(connection.security_protocol.as_bytes()),
+        connection.ca_pem.as_deref().map(str::as_bytes),
+        Some(place.as_bytes()),
+    ];
+    let maps = [&secret.keys, &secret.labels, &secret.annotations];
+    // An absent field ends each map: no key is absent.
+    let entries = maps.into_iter().flat_map(|map| {
+        let texts = map.iter().flat_map(|(key, value)| [Some(key.as_bytes()), Some(value.as_bytes())]);
+        texts.chain([None])
+    });
+    digest(fixed.into_iter().chain(entries))
+}
+
+fn digest<'a>(fields: impl IntoIterator<Item = Option<&'a [u8]>>) -> InputsDigest {
     let mut context = Context::new(&SHA256);
     for field in fields {
         // An absent field differs from an empty one.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! LiveCredential + Connection --render--> main file (secret)  + CA file beside it, where the format cannot hold one
+//!                       --render_secret--> keys and values of a Kubernetes Secret
 //! request                     --digest--> what decides the content, without a secret (formats.md B9)
 //! file             --read_back--> the credential again, where a delivery is all that is left of it
 //! first lines of a file       --stamp---> whose it is, and which generation it carries (R4)
@@ -11,14 +12,16 @@
 
 mod digest;
 mod jaas;
+mod kubernetes_secret;
 mod librdkafka;
 mod pem;
 mod properties;
 mod read_back;
 mod stamp;
 
-pub use digest::{InputsDigest, inputs_digest};
+pub use digest::{InputsDigest, inputs_digest, secret_inputs_digest};
 pub use jaas::jaas_text;
+pub use kubernetes_secret::{can_carry_in_secret, read_back_secret, render_secret, secret_type};
 pub use librdkafka::ca_file_beside;
 pub use pem::certificates_of;
 pub use properties::{escape_key, escape_value};

@@ -11,6 +11,7 @@ use super::nearest;
 use super::password::PasswordSource;
 use super::report::Report;
 use super::rotation::{self, Circumstances, Rotated, RotationSpec, StatedRotation};
+use super::secret_delivery::SecretPlace;
 use super::source::{At, Place};
 use super::store::{CredentialStoreSpec, StoreDraft};
 use super::user::{Authentication, KafkaUserSpec, MechanismChoice, UserDraft};
@@ -58,6 +59,8 @@ struct Claims {
     names: HashMap<(ClusterName, UserName), At>,
     /// Files that are delivered to.
     files: HashMap<PathBuf, At>,
+    /// Secrets that are delivered to. Two contexts may still be one cluster.
+    secrets: HashMap<SecretPlace, At>,
     /// Namespaces of users, by store.
     namespaces: BTreeMap<(StoreName, Segment), At>,
 }
@@ -178,12 +181,19 @@ impl Resolver<'_, '_> {
             }
         }
         for (delivery, place) in draft.deliver.iter().zip(&draft.places.deliver) {
-            let DeliveryTarget::File(file) = &delivery.target;
             let here = draft.at(*place);
-            let first = *claims.files.entry(file.path.normal()).or_insert(here);
+            let (first, what) = match &delivery.target {
+                DeliveryTarget::File(file) => {
+                    let first = *claims.files.entry(file.path.normal()).or_insert(here);
+                    (first, format!("file `{}`", file.path))
+                }
+                DeliveryTarget::KubernetesSecret(secret) => {
+                    let first = *claims.secrets.entry(secret.place.clone()).or_insert(here);
+                    (first, format!("Secret `{}`", secret.place))
+                }
+            };
             if first != here {
-                let message = format!("two deliveries go to the file `{}`", file.path);
-                self.second(here, first, "duplicate-delivery", message);
+                self.second(here, first, "duplicate-delivery", format!("two deliveries go to the {what}"));
             }
         }
     }

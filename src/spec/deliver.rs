@@ -1,15 +1,16 @@
 //! `deliver` of a user: the places a credential is published to.
 
 use super::fields::Fields;
-use super::grammar::{Choice, Field, Object, Shape, list_of, some_of};
+use super::grammar::{Choice, Field, Object, Shape, some_of};
 use super::reader::Reader;
 use super::rotation::Carries;
+use super::secret_delivery::{self, KUBERNETES_SECRET, SECRET_FORMATS, SecretDelivery};
 use super::source::Place;
-use super::text::{ANY_TEXT, CLUSTER_NAME, DELIVERY_NAME, FILE, NAME, OWNER, RECIPIENT};
+use super::text::{CLUSTER_NAME, DELIVERY_NAME, FILE, NAME, OWNER, RECIPIENT};
 use super::value::FilePath;
 use super::wording::list;
 use crate::diagnostic::Finding;
-use crate::names::{ClusterName, DeliveryName};
+use crate::names::{ClusterName, DeliveryName, Segment};
 
 /// One place a credential is published to.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -29,6 +30,8 @@ pub struct DeliverySpec {
 pub enum DeliveryTarget {
     /// A file on this machine.
     File(FileDelivery),
+    /// A Kubernetes Secret.
+    KubernetesSecret(Box<SecretDelivery>),
 }
 
 /// A file of mode 0600 with a complete client configuration.
@@ -90,6 +93,7 @@ impl DeliveryTarget {
     pub(super) const fn carries(&self) -> (&'static str, Carries) {
         match self {
             Self::File(file) => (file.format.as_str(), file.format.carries()),
+            Self::KubernetesSecret(secret) => (secret.format.as_str(), secret.format.carries()),
         }
     }
 }
@@ -108,19 +112,19 @@ impl std::fmt::Display for Owner {
     }
 }
 
-const FILES_ONLY: &str = "this version delivers to a `file`";
+const NO_SEALED_FILES: &str = "this version delivers to a `file` and to a `kubernetesSecret`";
 
 static FILE_FORMATS: [Choice; 2] = [Choice::now("properties"), Choice::now("librdkafka")];
-static SECRET_FORMATS: [Choice; 3] = [Choice::now("strimzi"), Choice::now("properties"), Choice::now("binding")];
 static SEAL_SCOPES: [Choice; 3] = [Choice::now("strict"), Choice::now("namespace-wide"), Choice::now("cluster-wide")];
 static RESEALS: [Choice; 3] = [Choice::now("never"), Choice::now("next-change"), Choice::now("always")];
 
-const CLUSTER: Field =
+pub(super) const CLUSTER: Field =
     Field::optional("cluster", "The cluster whose addresses it carries; needed with several.", CLUSTER_NAME);
-const SECRET_NAME: Field = Field::required("name", "Name of the Kubernetes Secret.", NAME);
-const SECRET_NAMESPACE: Field =
+pub(super) const SECRET_NAME: Field = Field::required("name", "Name of the Kubernetes Secret.", NAME);
+pub(super) const SECRET_NAMESPACE: Field =
     Field::optional("namespace", "Namespace of the Kubernetes Secret; the user's own by default.", NAME);
-const SECRET_FORMAT: Field = Field::optional("format", "Keys of the Secret.", Shape::Choice(&SECRET_FORMATS));
+pub(super) const SECRET_FORMAT: Field =
+    Field::optional("format", "Keys of the Secret.", Shape::Choice(&SECRET_FORMATS));
 const RESEAL_ON: Field =
     Field::optional("resealOn", "When a new certificate or recipient seals again.", Shape::Choice(&RESEALS));
 
@@ -135,31 +139,6 @@ static FILE_DELIVERY: Object = Object::new(
         ),
         CLUSTER,
         Field::optional("owner", "Whom the file belongs to, `user:group`.", OWNER),
-    ],
-);
-
-static RESTART: Object = Object::new(
-    "What is restarted when the Secret changes.",
-    &[
-        Field::optional("deployments", "Names of Deployments.", list_of(&NAME)),
-        Field::optional("statefulSets", "Names of StatefulSets.", list_of(&NAME)),
-        Field::optional("reloader", "Leaves it to Reloader, by annotation.", Shape::Switch),
-    ],
-);
-
-static KUBERNETES_SECRET: Object = Object::new(
-    "A Kubernetes Secret.",
-    &[
-        SECRET_NAME,
-        SECRET_NAMESPACE,
-        SECRET_FORMAT,
-        CLUSTER,
-        Field::optional("context", "Context of the kubeconfig.", ANY_TEXT),
-        Field::optional("keys", "Other names for the keys.", Shape::Texts),
-        Field::optional("labels", "Labels of the Secret.", Shape::Texts),
-        Field::optional("annotations", "Annotations of the Secret.", Shape::Texts),
-        Field::optional("adopt", "Takes over a Secret that exists.", Shape::Switch),
-        Field::optional("restart", RESTART.about, Shape::Object(&RESTART)),
     ],
 );
 
@@ -216,27 +195,29 @@ pub(super) static DELIVERY: Object = Object::new(
     &[
         Field::optional("name", "Name of the delivery; its type by default.", DELIVERY_NAME),
         Field::optional("file", FILE_DELIVERY.about, Shape::Object(&FILE_DELIVERY)),
-        Field::optional("kubernetesSecret", KUBERNETES_SECRET.about, Shape::Object(&KUBERNETES_SECRET))
-            .later(FILES_ONLY),
-        Field::optional("sealedSecret", SEALED_SECRET.about, Shape::Object(&SEALED_SECRET)).later(FILES_ONLY),
-        Field::optional("sops", SOPS.about, Shape::Object(&SOPS)).later(FILES_ONLY),
-        Field::optional("externalSecret", EXTERNAL_SECRET.about, Shape::Object(&EXTERNAL_SECRET)).later(FILES_ONLY),
+        Field::optional("kubernetesSecret", KUBERNETES_SECRET.about, Shape::Object(&KUBERNETES_SECRET)),
+        Field::optional("sealedSecret", SEALED_SECRET.about, Shape::Object(&SEALED_SECRET)).later(NO_SEALED_FILES),
+        Field::optional("sops", SOPS.about, Shape::Object(&SOPS)).later(NO_SEALED_FILES),
+        Field::optional("externalSecret", EXTERNAL_SECRET.about, Shape::Object(&EXTERNAL_SECRET))
+            .later(NO_SEALED_FILES),
     ],
 )
 .one_of(&["file", "kubernetesSecret", "sealedSecret", "sops", "externalSecret"]);
 
-/// Reads the deliveries of a user of these clusters, each with the place of its target.
+/// Reads the deliveries of a user of these clusters, each with the place of its target. `namespace` is the user's own.
 pub(super) fn read(
     reader: &mut Reader<'_, '_>,
     user: Fields<'_, '_>,
+    namespace: &Segment,
     clusters: &[ClusterName],
 ) -> Vec<(DeliverySpec, Place)> {
     let mut deliveries: Vec<(DeliverySpec, Place)> = Vec::new();
     for item in user.items("deliver").iter().filter_map(Fields::of) {
-        let Some((delivery, place)) = read_one(reader, item, clusters) else { continue };
+        let kind = if item.has("file") { "file" } else { "kubernetesSecret" };
+        let Some((delivery, place)) = read_one(reader, item, kind, namespace, clusters) else { continue };
         if deliveries.iter().any(|(other, _)| other.name == delivery.name) {
             let message = format!("two deliveries are called `{}`", delivery.name);
-            let place = item.place("name").or_else(|| item.key_place("file")).unwrap_or(place);
+            let place = item.place("name").or_else(|| item.key_place(kind)).unwrap_or(place);
             reader.find(place, Finding::error("duplicate-item", message).hint("give one a `name` of its own"));
         }
         deliveries.push((delivery, place));
@@ -247,10 +228,26 @@ pub(super) fn read(
 fn read_one(
     reader: &mut Reader<'_, '_>,
     item: Fields<'_, '_>,
+    kind: &str,
+    namespace: &Segment,
     clusters: &[ClusterName],
 ) -> Option<(DeliverySpec, Place)> {
-    let file = item.fields("file")?;
-    let place = item.key_place("file")?;
+    let fields = item.fields(kind)?;
+    let key = item.key_place(kind)?;
+    let (target, place) = match kind {
+        "file" => (DeliveryTarget::File(read_file(reader, fields)?), fields.place("path")),
+        _ => {
+            let secret = secret_delivery::read(reader, fields, namespace)?;
+            (DeliveryTarget::KubernetesSecret(Box::new(secret)), fields.place("name"))
+        }
+    };
+    let stated = reader.name(item, "name", DeliveryName::interned);
+    let name = stated.or_else(|| DeliveryName::interned(kind, reader.interner).ok())?;
+    let cluster = read_cluster(reader, fields, key, clusters)?;
+    Some((DeliverySpec { name, cluster, target }, place.unwrap_or(key)))
+}
+
+fn read_file(reader: &Reader<'_, '_>, file: Fields<'_, '_>) -> Option<FileDelivery> {
     let owner = file.text("owner").map(|text| match text.split_once(':') {
         Some((user, group)) => Owner { user: user.to_owned(), group: Some(group.to_owned()) },
         None => Owner { user: text.to_owned(), group: None },
@@ -259,11 +256,7 @@ fn read_one(
         Some("librdkafka") => FileFormat::Librdkafka,
         Some(_) | None => FileFormat::Properties,
     };
-    let target = DeliveryTarget::File(FileDelivery { path: reader.path(file, "path")?, format, owner });
-    let stated = reader.name(item, "name", DeliveryName::interned);
-    let name = stated.or_else(|| DeliveryName::interned("file", reader.interner).ok())?;
-    let cluster = read_cluster(reader, file, place, clusters)?;
-    Some((DeliverySpec { name, cluster, target }, file.place("path").unwrap_or(place)))
+    Some(FileDelivery { path: reader.path(file, "path")?, format, owner })
 }
 
 /// The cluster whose addresses a delivery carries: the stated one, or the user's only one.

@@ -275,7 +275,8 @@ pub(super) fn read(
     let username_place = spec.place("username").unwrap_or(name);
     let authentication = read_authentication(reader, spec, &username, username_place)?;
     let authorization = spec.fields("authorization").map(|fields| acl::read(reader, fields).into());
-    let (mut deliver, delivery_places): (Vec<_>, Vec<_>) = deliver::read(reader, spec, &clusters).into_iter().unzip();
+    let deliveries = deliver::read(reader, spec, &identity.namespace, &clusters);
+    let (mut deliver, delivery_places): (Vec<_>, Vec<_>) = deliveries.into_iter().unzip();
     // A vector of one would keep room for four.
     deliver.shrink_to_fit();
     let authentication_fields = spec.fields("authentication")?;

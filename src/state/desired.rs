@@ -63,8 +63,8 @@ pub struct DesiredUser {
 pub struct DesiredDelivery {
     /// Whose bootstrap servers it carries.
     pub cluster: ClusterName,
-    /// The file.
-    pub file: crate::spec::FileDelivery,
+    /// Where to, and in which form.
+    pub target: crate::spec::DeliveryTarget,
 }
 
 impl Desired {

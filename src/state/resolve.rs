@@ -70,8 +70,8 @@ fn resolve_user(spec: &KafkaUserSpec, documents: &Documents, scope: &Scope, adop
         },
     };
     let deliveries = spec.deliver.iter().map(|delivery| {
-        let spec::DeliveryTarget::File(file) = &delivery.target;
-        (delivery.name.clone(), DesiredDelivery { cluster: delivery.cluster.clone(), file: file.clone() })
+        let (cluster, target) = (delivery.cluster.clone(), delivery.target.clone());
+        (delivery.name.clone(), DesiredDelivery { cluster, target })
     });
     DesiredUser {
         location: spec.location.clone(),

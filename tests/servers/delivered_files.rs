@@ -91,7 +91,7 @@ impl Subject {
             published: None,
             recorded: None,
         };
-        let deliveries = Deliveries::new("this-machine".into(), None);
+        let deliveries = Deliveries::new("this-machine".into(), None, Arc::default());
         let delivery = deliveries.of_target(&request.target);
         delivery.deliver(&[Shipment { request, credential: Arc::new(credential) }]).pop().unwrap().unwrap();
         path

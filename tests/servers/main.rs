@@ -32,6 +32,7 @@ mod journey;
 mod kafka_client;
 mod kafka_forgets;
 mod kafka_stack;
+mod kubernetes;
 mod ownership;
 mod policies;
 #[cfg(feature = "crash-points")]

@@ -17,6 +17,7 @@
 pub mod age;
 pub mod certificates;
 pub mod kafka;
+pub mod kubernetes;
 pub mod ports;
 pub mod process;
 pub mod programs;

@@ -28,8 +28,8 @@ const FLOORS: [&[&str]; 13] = [
 ];
 
 /// Arrows within a floor, each with a reason: material and rotation ids are named by `names`; a connection is opened, and its
-/// permit checked, on the `host`; pauses before another attempt at `vault` are random.
-const SIDEWAYS: [(&str, &str); 3] = [("secret", "names"), ("kafka", "host"), ("vault", "host")];
+/// permit checked, on the `host`; pauses before another attempt at `vault` and at the Kubernetes API are random.
+const SIDEWAYS: [(&str, &str); 4] = [("secret", "names"), ("kafka", "host"), ("vault", "host"), ("k8s", "host")];
 
 /// The highest floor without IO, clock, environment, async and logging.
 const HIGHEST_PURE_FLOOR: usize = 8;

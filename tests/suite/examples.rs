@@ -90,6 +90,19 @@ fn the_vault_policies_are_what_kastellan_prints() {
     }
 }
 
+#[test]
+fn the_roles_are_what_kastellan_prints() {
+    for purpose in ["plan", "apply"] {
+        let arguments = ["policy", "kubernetes", "--purpose", purpose, "-f", "policies/kubernetes/documents.yaml"];
+        let printed = printed_by(&repository("."), &arguments);
+        let file = repository(&format!("policies/kubernetes/{purpose}.yaml"));
+        if std::env::var_os("UPDATE_CASES").is_some() {
+            std::fs::write(&file, &printed).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), printed, "{}", file.display());
+    }
+}
+
 /// One cluster with a client certificate, one with a user's password over TLS.
 #[test]
 fn the_policy_follows_how_kastellan_logs_in() {

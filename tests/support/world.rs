@@ -118,7 +118,7 @@ impl World {
         Links {
             clusters,
             stores: BTreeMap::from([(StoreName::parse("memory").unwrap(), Seen::Known(store))]),
-            deliveries: Arc::new(Deliveries::new("this-machine".to_owned(), None)),
+            deliveries: Arc::new(Deliveries::new("this-machine".to_owned(), None, Arc::default())),
             surroundings: Surroundings {
                 home: None,
                 store_markers: PathBuf::new(),

@@ -294,7 +294,8 @@ impl Delivery for FileDelivery {
         let folder = Folder::open(folder, Purpose::Look).map_err(|problem| problem.error(folder))?;
         // Whatever its generation, it is only read.
         let place = Place { folder: &folder, path: target.path.clone(), user, newest: Generation(u64::MAX) };
-        let not_whole = || DeliveryError::NotWhole { path: target.path.clone(), format: target.format };
+        let not_whole =
+            || DeliveryError::NotWhole { target: target.path.display().to_string(), format: target.format.as_str() };
         let seen = place.ours()?.ok_or_else(not_whole)?;
         let content = place.read(seen.size)?;
         read_back(target.format, &content).filter(|delivered| delivered.stamp.user == *user).ok_or_else(not_whole)
@@ -328,6 +329,7 @@ fn in_parallel<J: Sync, T: Send>(jobs: &[J], run: impl Fn(&J) -> Vec<T> + Sync) 
 fn file_target(target: &Target) -> &FileTarget {
     match target {
         Target::File(target) => target,
+        Target::KubernetesSecret(_) => unreachable!("the registry sends Secrets elsewhere"),
     }
 }
 

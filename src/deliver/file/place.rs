@@ -41,7 +41,11 @@ impl Place<'_> {
             return Err(DeliveryError::OfOtherUser { path: path(), user: stamp.user });
         }
         if stamp.generation > self.newest {
-            return Err(DeliveryError::Newer { path: path(), found: stamp.generation, ours: self.newest });
+            return Err(DeliveryError::Newer {
+                target: path().display().to_string(),
+                found: stamp.generation,
+                ours: self.newest,
+            });
         }
         Ok(Some(seen))
     }

@@ -8,7 +8,7 @@ use crate::credential::WantedAuthentication;
 use crate::names::{ClusterName, DeliveryName, Mechanism, NamespacedName, UserName};
 use crate::spec::{
     Authentication, DeletionPolicy, DeliverySpec, DeliveryTarget, Documents, FileDelivery, KafkaUserSpec,
-    MechanismChoice, RotationSpec, ScramAuthentication, format_duration,
+    MechanismChoice, RotationSpec, ScramAuthentication, SecretDelivery, format_duration,
 };
 use crate::state::Desired;
 
@@ -250,7 +250,7 @@ fn delivery_changes(name: &DeliveryName, from: &DeliverySpec, to: &DeliverySpec)
     let changes = compare_fields(delivery_fields(from), delivery_fields(to)).into_iter();
     let lines = changes.map(|(change, widens)| {
         // Whoever reads it where it was finds it no more, or in a form they do not know.
-        let cuts = matches!(change.field, PATH | FORMAT);
+        let cuts = matches!(change.field, PATH | FORMAT | SECRET | KEYS);
         Difference::new(What::DeliveryChanged(name.clone(), change)).widens(widens).destructive(cuts)
     });
     lines.collect()
@@ -258,10 +258,15 @@ fn delivery_changes(name: &DeliveryName, from: &DeliverySpec, to: &DeliverySpec)
 
 const PATH: &str = "path";
 const FORMAT: &str = "format";
+const SECRET: &str = "secret";
+const KEYS: &str = "keys";
 
 fn delivery_fields(delivery: &DeliverySpec) -> Vec<Field> {
     let DeliverySpec { name: _, cluster, target } = delivery;
-    let DeliveryTarget::File(FileDelivery { path, format, owner }) = target;
+    let FileDelivery { path, format, owner } = match target {
+        DeliveryTarget::File(file) => file,
+        DeliveryTarget::KubernetesSecret(secret) => return secret_fields(cluster, secret),
+    };
     let owner = owner.as_ref().map_or_else(|| "whoever runs Kastellan".to_owned(), ToString::to_string);
     vec![
         Field::one(PATH, Some(path.normal().display())),
@@ -274,7 +279,31 @@ fn delivery_fields(delivery: &DeliverySpec) -> Vec<Field> {
 /// A delivery in one line, e.g. `file out/a.properties (properties, addresses of prod)`.
 fn delivery_text(delivery: &DeliverySpec) -> String {
     let DeliverySpec { name: _, cluster, target } = delivery;
-    let DeliveryTarget::File(FileDelivery { path, format, owner }) = target;
-    let owner = owner.as_ref().map(|owner| format!(", owner {owner}")).unwrap_or_default();
-    format!("file {} ({format}, addresses of {cluster}{owner})", path.normal().display())
+    match target {
+        DeliveryTarget::File(FileDelivery { path, format, owner }) => {
+            let owner = owner.as_ref().map(|owner| format!(", owner {owner}")).unwrap_or_default();
+            format!("file {} ({format}, addresses of {cluster}{owner})", path.normal().display())
+        }
+        DeliveryTarget::KubernetesSecret(secret) => {
+            format!("Secret {} ({}, addresses of {cluster})", secret.place, secret.format)
+        }
+    }
+}
+
+/// Whoever may read a namespace reads the Secret in it, so another place widens as another owner does.
+fn secret_fields(cluster: &ClusterName, secret: &SecretDelivery) -> Vec<Field> {
+    let SecretDelivery { place, format, keys, labels, annotations, adopt } = secret;
+    let pairs = |map: &BTreeMap<String, String>| {
+        let texts = map.iter().map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>();
+        (!texts.is_empty()).then(|| texts.join(", "))
+    };
+    vec![
+        Field::one(SECRET, Some(place)).widens_changing(Widening::OtherOwner),
+        Field::one(FORMAT, Some(format)),
+        Field::one("cluster", Some(cluster)),
+        Field::one(KEYS, pairs(keys)),
+        Field::one("labels", pairs(labels)),
+        Field::one("annotations", pairs(annotations)),
+        Field::one("adopt", adopt.then_some("true")).widens_coming(Widening::Adoption),
+    ]
 }

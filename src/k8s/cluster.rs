@@ -1,0 +1,261 @@
+//! Requests to one API server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+
+use super::answer::refusal;
+use super::object::{WireList, WirePartial, WireSecret};
+use super::{FIELD_MANAGER, K8sError, Manifest, ObjectVersion, Refusal, SecretMeta, WholeSecret};
+use crate::host::random_bytes;
+use crate::names::Segment;
+
+/// How long one request may take. The API server itself gives up after 60 seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a request is sent that finds the server busy or gone: with the waits between, some six seconds.
+const ATTEMPTS_MAX: u32 = 5;
+/// The first wait between two attempts; it doubles.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// The longest wait that a server may ask for by `Retry-After`.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Requests at once: enough to hide the round trips, and few enough for the share that an API server gives one client.
+const REQUESTS_AT_ONCE: usize = 16;
+/// Secrets in one page of a list: what `kubectl` asks for.
+const PAGE: usize = 500;
+/// Pages of one list; no namespace holds half a million Secrets.
+const PAGES_MAX: usize = 1000;
+/// The largest answer that is read. A Secret holds 1 MiB, which base64 makes 1.4; a page of metadata is smaller still,
+/// unless the annotations of strangers are huge.
+const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// The state in which an object has to be for a change to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// It does not exist.
+    Absent,
+    /// It is exactly this.
+    Is(ObjectVersion),
+}
+
+/// The Secrets of one cluster.
+pub struct Cluster {
+    client: kube::Client,
+    gate: Semaphore,
+    requests: Arc<AtomicU64>,
+}
+
+/// What of an object is asked for.
+#[derive(Clone, Copy)]
+enum Extent {
+    Metadata,
+    MetadataList,
+    Whole,
+}
+
+impl Extent {
+    const fn accept(self) -> &'static str {
+        match self {
+            Self::Metadata => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+            Self::MetadataList => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            Self::Whole => "application/json",
+        }
+    }
+}
+
+/// One request, which may be sent several times.
+struct Call {
+    method: Method,
+    /// As RBAC names it.
+    verb: &'static str,
+    path: String,
+    extent: Extent,
+    /// Its media type and bytes.
+    body: Option<(&'static str, Bytes)>,
+}
+
+impl Cluster {
+    pub(super) fn new(client: kube::Client, requests: Arc<AtomicU64>) -> Self {
+        Self { client, gate: Semaphore::new(REQUESTS_AT_ONCE), requests }
+    }
+
+    /// All Secrets of a namespace without their data, in pages. A namespace that does not exist has none.
+    pub async fn list(&self, namespace: &Segment) -> Result<Vec<SecretMeta>, K8sError> {
+        let mut found = Vec::new();
+        let mut next = String::new();
+        for _ in 0..PAGES_MAX {
+            let path = format!("{}?limit={PAGE}&continue={}", secrets(namespace), encoded(&next));
+            let page: WireList = self.call(get("list", path, Extent::MetadataList)).await?;
+            found.extend(page.items.into_iter().flatten().map(|item| item.metadata.of_list()));
+            next = page.metadata.next;
+            if next.is_empty() {
+                return Ok(found);
+            }
+        }
+        Err(K8sError::Nonsense { status: 200 })
+    }
+
+    /// One Secret without its data; `None` if there is none.
+    pub async fn look(&self, namespace: &Segment, name: &Segment) -> Result<Option<SecretMeta>, K8sError> {
+        let found = self.call::<WirePartial>(get("get", secret(namespace, name), Extent::Metadata)).await;
+        Ok(present(found)?.map(|object| object.metadata.of_list()))
+    }
+
+    /// One whole Secret; `None` if there is none.
+    pub async fn read(&self, namespace: &Segment, name: &Segment) -> Result<Option<WholeSecret>, K8sError> {
+        let found = self.call::<WireSecret>(get("get", secret(namespace, name), Extent::Whole)).await;
+        Ok(present(found)?.map(WireSecret::whole))
+    }
+
+    /// Makes the fields of `manifest` ours, whoever had them, and drops those that were ours and are not in it.
+    ///
+    /// # Guarantees
+    /// Nothing happens unless `condition` holds at that very moment. An answer that got lost looks like
+    /// [`Refusal::Conflict`] the next time: read what is there.
+    pub async fn apply(&self, manifest: &Manifest, condition: &Condition) -> Result<SecretMeta, K8sError> {
+        let (uid, resource_version) = match condition {
+            // No object ever has this version: a server-side apply of it is refused for one that exists, and makes one
+            // that does not. There is no other way to say so in one request.
+            Condition::Absent => (None, "1"),
+            Condition::Is(version) => (Some(version.uid.as_str()), version.resource_version.as_str()),
+        };
+        let path = secret(&manifest.namespace, &manifest.name);
+        let call = Call {
+            method: Method::PATCH,
+            verb: "patch",
+            path: format!("{path}?fieldManager={FIELD_MANAGER}&force=true"),
+            extent: Extent::Metadata,
+            body: Some(("application/apply-patch+yaml", manifest.body(uid, resource_version).into())),
+        };
+        Ok(self.call::<WirePartial>(call).await?.metadata.of_list())
+    }
+
+    /// Deletes a Secret, if it is still `version`. One that is gone is a success.
+    pub async fn delete(&self, namespace: &Segment, name: &Segment, version: &ObjectVersion) -> Result<(), K8sError> {
+        let options = serde_json::json!({
+            "preconditions": {"uid": version.uid, "resourceVersion": version.resource_version},
+        });
+        let call = Call {
+            method: Method::DELETE,
+            verb: "delete",
+            path: secret(namespace, name),
+            extent: Extent::Metadata,
+            body: Some(("application/json", serde_json::to_vec(&options).expect("texts become JSON").into())),
+        };
+        present(self.call::<serde::de::IgnoredAny>(call).await).map(drop)
+    }
+
+    /// Sends a request until it is answered or refused. Every request of this room may be sent twice: it looks, or it is
+    /// conditional.
+    async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, K8sError> {
+        let mut wait = FIRST_WAIT;
+        let mut attempt = 1;
+        loop {
+            let (error, asked) = match self.send(&call).await {
+                Ok((status, body, asked)) => match settle(status, &call, &body) {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => (error, asked),
+                },
+                Err(error) => (error, None),
+            };
+            let again = matches!(error, K8sError::Unreachable { .. } | K8sError::Refused(Refusal::Busy { .. }));
+            if !again || attempt == ATTEMPTS_MAX {
+                return Err(error);
+            }
+            attempt += 1;
+            let [chance] = random_bytes::<1>();
+            // Half of it is left to chance, so that many do not come back at once.
+            let jittered = wait.mul_f64(0.5 + f64::from(chance) / 512.0);
+            tokio::time::sleep(asked.unwrap_or(jittered).min(WAIT_MAX)).await;
+            wait *= 2;
+        }
+    }
+
+    async fn send(&self, call: &Call) -> Result<(StatusCode, Bytes, Option<Duration>), K8sError> {
+        let _turn = self.gate.acquire().await.expect("the gate is never closed");
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(&call.path)
+            .header(header::ACCEPT, call.extent.accept())
+            .header(header::USER_AGENT, concat!("kastellan/", env!("CARGO_PKG_VERSION")));
+        if let Some((media_type, _)) = &call.body {
+            request = request.header(header::CONTENT_TYPE, *media_type);
+        }
+        let bytes = call.body.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
+        let request = request.body(kube::client::Body::from(bytes));
+        let request = request.map_err(|_| K8sError::Configuration { what: "the request has no valid path" })?;
+        let answer = tokio::time::timeout(PATIENCE, answer(&self.client, request)).await;
+        answer.map_err(|_| K8sError::Silent { patience: PATIENCE })?
+    }
+}
+
+async fn answer(
+    client: &kube::Client,
+    request: Request<kube::client::Body>,
+) -> Result<(StatusCode, Bytes, Option<Duration>), K8sError> {
+    let response = client.send(request).await.map_err(unsent)?;
+    let status = response.status();
+    let asked = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
+    let body = body.map_err(|source| K8sError::Unreachable { source })?.to_bytes();
+    Ok((status, body, asked.map(Duration::from_secs)))
+}
+
+fn settle<T: DeserializeOwned>(status: StatusCode, call: &Call, body: &[u8]) -> Result<T, K8sError> {
+    if status.is_success() {
+        serde_json::from_slice(body).map_err(|_| K8sError::Nonsense { status: status.as_u16() })
+    } else {
+        Err(refusal(status.as_u16(), call.verb, body))
+    }
+}
+
+/// A failure before there was an answer. What a login program printed is not repeated: it may be a token.
+fn unsent(error: kube::Error) -> K8sError {
+    match error {
+        kube::Error::Auth(_) => K8sError::Login,
+        kube::Error::HyperError(source) => K8sError::Unreachable { source: Box::new(source) },
+        kube::Error::Service(source) => K8sError::Unreachable { source },
+        _ => K8sError::Configuration { what: "the request could not be sent" },
+    }
+}
+
+fn get(verb: &'static str, path: String, extent: Extent) -> Call {
+    Call { method: Method::GET, verb, path, extent, body: None }
+}
+
+/// `None` for an object that is not there.
+fn present<T>(found: Result<T, K8sError>) -> Result<Option<T>, K8sError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(K8sError::Refused(Refusal::Other { status: 404 })) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn secrets(namespace: &Segment) -> String {
+    format!("/api/v1/namespaces/{}/secrets", namespace.encoded())
+}
+
+fn secret(namespace: &Segment, name: &Segment) -> String {
+    format!("{}/{}", secrets(namespace), name.encoded())
+}
+
+/// A value of a query.
+fn encoded(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("writing to a String cannot fail");
+        }
+    }
+    encoded
+}

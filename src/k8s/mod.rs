@@ -1,0 +1,124 @@
+//! A thin client of the Kubernetes API, for Secrets.
+//!
+//! ```text
+//! kubeconfig (files, context) or the cluster around us ──> Kubernetes ──> Cluster, one for each context
+//!                                                                            │ list, look    metadata alone: no secret is read
+//!                                                                            │ read          one whole Secret
+//!                                                                            │ apply         under our own field manager, conditionally
+//!                                                                            └ delete        conditionally
+//! ```
+//!
+//! `kube` finds the configuration, logs in and carries the bytes. Bodies are made and read here: its own types print
+//! secrets in `Debug`, and it logs bodies that it cannot read. No error of this room holds a body: of what the API says
+//! only names are taken, from places that are known to hold names.
+//!
+//! It knows nothing of users and credentials, and decides nothing.
+
+mod answer;
+mod cluster;
+mod error;
+mod object;
+mod policy;
+
+pub use cluster::{Cluster, Condition};
+pub use error::{K8sError, Refusal};
+pub use object::{Keeper, Manifest, ObjectVersion, SecretMeta, WholeSecret};
+pub use policy::{Account, Purpose, Sight, explained_verbs, role};
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use tokio::sync::Mutex;
+
+/// Who we are in `managedFields`.
+pub const FIELD_MANAGER: &str = "kastellan";
+
+/// Our annotations begin with it; no others are kept from lists.
+pub const ANNOTATION_PREFIX: &str = "kastellan.io/";
+
+/// An API server that does not take a connection in this time is down for this pass.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The API of every cluster that documents name, by the context of the kubeconfig. The default is the cluster that this
+/// process runs in.
+#[derive(Default)]
+pub struct Kubernetes {
+    kubeconfig: Vec<PathBuf>,
+    /// Opened when they are first asked for.
+    clusters: Mutex<BTreeMap<Option<String>, Arc<Cluster>>>,
+    requests: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Kubernetes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kubernetes").field("kubeconfig", &self.kubeconfig).finish_non_exhaustive()
+    }
+}
+
+impl Kubernetes {
+    /// `kubeconfig` is a list of files that are read together, as `KUBECONFIG` has them; empty: the cluster that this
+    /// process runs in. Nothing is read or contacted yet.
+    pub fn new(kubeconfig: Vec<PathBuf>) -> Self {
+        Self { kubeconfig, clusters: Mutex::default(), requests: Arc::default() }
+    }
+
+    /// How many requests were sent so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// The cluster of a context; `None` is the current one, or the one around us.
+    ///
+    /// # Errors
+    /// The configuration cannot be used. Nothing is contacted yet.
+    pub async fn cluster(&self, context: Option<&str>) -> Result<Arc<Cluster>, K8sError> {
+        let context = context.map(str::to_owned);
+        let mut clusters = self.clusters.lock().await;
+        if let Some(cluster) = clusters.get(&context) {
+            return Ok(cluster.clone());
+        }
+        let mut config = self.configuration(context.clone()).await?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        // Attempts are counted and bounded in one place, which is ours.
+        config.default_retry = false;
+        let client = kube::Client::try_from(config).map_err(|_| K8sError::Configuration {
+            what: "the connection that the kubeconfig describes cannot be made (TLS, proxy or login)",
+        })?;
+        let cluster = Arc::new(Cluster::new(client, self.requests.clone()));
+        clusters.insert(context, cluster.clone());
+        Ok(cluster)
+    }
+
+    async fn configuration(&self, context: Option<String>) -> Result<Config, K8sError> {
+        let Some((first, others)) = self.kubeconfig.split_first() else {
+            return match context {
+                Some(context) => Err(K8sError::NoContext { context }),
+                None => Config::incluster().map_err(|_| K8sError::NoConfiguration),
+            };
+        };
+        let mut kubeconfig = read(first)?;
+        for path in others {
+            kubeconfig = kubeconfig.merge(read(path)?).map_err(|_| K8sError::Kubeconfig { path: path.clone() })?;
+        }
+        if let Some(context) = &context
+            && !kubeconfig.contexts.iter().any(|known| known.name == *context)
+        {
+            return Err(K8sError::NoContext { context: context.clone() });
+        }
+        let options = KubeConfigOptions { context, cluster: None, user: None };
+        let unusable = |_| K8sError::Kubeconfig { path: first.clone() };
+        Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable)
+    }
+}
+
+/// Reads one file. What is wrong with it is not told in the parser's words: they quote a file that holds secrets.
+fn read(path: &PathBuf) -> Result<Kubeconfig, K8sError> {
+    Kubeconfig::read_from(path).map_err(|error| match error {
+        kube::config::KubeconfigError::ReadConfig(source, _) => K8sError::KubeconfigFile { path: path.clone(), source },
+        _ => K8sError::Kubeconfig { path: path.clone() },
+    })
+}

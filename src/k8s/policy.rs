@@ -1,0 +1,92 @@
+//! The least rights that Kastellan needs in a namespace, as a Role.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use crate::names::Segment;
+
+/// What Kastellan is allowed to do with Secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Plan and report drift; change nothing.
+    Planning,
+    /// Apply, rotate, delete.
+    Applying,
+}
+
+/// Whether a list of the namespace is allowed, which tells of strangers' Secrets too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// Each Secret by its name.
+    Named,
+    /// One list of all.
+    All,
+}
+
+/// Whom a Role is given to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Account {
+    /// A service account, e.g. of the pod that Kastellan runs in.
+    Service {
+        /// Its namespace.
+        namespace: Segment,
+        /// Its name.
+        name: Segment,
+    },
+    /// A user, as the API server calls it.
+    User(String),
+}
+
+/// Verbs with what they are needed for, those of [`Purpose::Planning`] first.
+const VERBS: [(&str, Purpose, &str); 4] = [
+    ("get", Purpose::Planning, "look at a Secret, and read one that somebody touched"),
+    ("create", Purpose::Applying, "make a Secret; with a server-side apply the name counts here too"),
+    ("patch", Purpose::Applying, "write a Secret"),
+    ("delete", Purpose::Applying, "remove a Secret with its user"),
+];
+
+/// The verbs of a purpose, each with what it is needed for.
+pub fn explained_verbs(purpose: Purpose) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let is_needed = move |needs: Purpose| needs == Purpose::Planning || needs == purpose;
+    VERBS.into_iter().filter(move |(_, needs, _)| is_needed(*needs)).map(|(verb, _, why)| (verb, why))
+}
+
+/// A Role for some Secrets of one namespace, and its binding: two YAML documents, the first without a separator before it.
+pub fn role(
+    purpose: Purpose,
+    sight: Sight,
+    namespace: &Segment,
+    names: &BTreeSet<&Segment>,
+    account: &Account,
+) -> String {
+    let verbs = explained_verbs(purpose).map(|(verb, _)| verb).collect::<Vec<_>>().join(", ");
+    let name = match purpose {
+        Purpose::Planning => "kastellan-plan",
+        Purpose::Applying => "kastellan-apply",
+    };
+    let mut text = format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: {name}\n  namespace: {namespace}\nrules:\n  - apiGroups: [\"\"]\n    resources: [secrets]\n    resourceNames:\n"
+    );
+    for name in names {
+        let _ = writeln!(text, "      - {name}");
+    }
+    let _ = writeln!(text, "    verbs: [{verbs}]");
+    match sight {
+        Sight::Named => {}
+        Sight::All => text.push_str("  - apiGroups: [\"\"]\n    resources: [secrets]\n    verbs: [list]\n"),
+    }
+    let _ = write!(
+        text,
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata:\n  name: {name}\n  namespace: {namespace}\nroleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: {name}\nsubjects:\n"
+    );
+    let _ = match account {
+        Account::Service { namespace, name } => {
+            write!(text, "  - kind: ServiceAccount\n    name: {name}\n    namespace: {namespace}\n")
+        }
+        Account::User(user) => {
+            let user = serde_json::to_string(user).expect("texts become JSON");
+            write!(text, "  - kind: User\n    apiGroup: rbac.authorization.k8s.io\n    name: {user}\n")
+        }
+    };
+    text
+}
