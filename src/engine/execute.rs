@@ -11,7 +11,7 @@ use super::connect::Links;
 use super::crash::{self, Side};
 use super::run::{End, Event, Events, Job, Next, Performed, UserRun};
 use super::{access, deliveries, import, kafka_effects, login, store_effects};
-use crate::credential::{Effect, Phase, Standing, standing};
+use crate::credential::{Effect, Phase, Seen, Standing, standing};
 use crate::diagnostic::{Disposition, Hint};
 use crate::names::NamespacedName;
 use crate::plan::UserPlan;
@@ -100,8 +100,10 @@ pub async fn execute(
     let now = super::now();
     let mut runs = users.into_iter().map(|(user, plan)| UserRun::new(user, plan, now)).collect::<Vec<_>>();
     let mut cohorts = Vec::new();
+    let stores = links.stores.values().filter_map(Seen::known);
+    let cohort = stores.map(|link| link.reader.users_at_once()).fold(COHORT, usize::min).max(1);
     while !runs.is_empty() {
-        let rest = runs.split_off(runs.len().min(COHORT));
+        let rest = runs.split_off(runs.len().min(cohort));
         cohorts.push(std::mem::replace(&mut runs, rest));
     }
     let (turns, deriving) = (Semaphore::new(COHORTS_AT_ONCE), Semaphore::new(DERIVING_AT_ONCE));

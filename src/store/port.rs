@@ -110,6 +110,12 @@ pub trait StoreReader: Send + Sync {
         true
     }
 
+    /// How many users may be changed together at most: as many as one wave of record writes takes well below the life of a permit
+    /// (R1), which would else be over before anything is sent under it.
+    fn users_at_once(&self) -> usize {
+        usize::MAX
+    }
+
     /// Ends the use of the store, e.g. revokes what it was opened with. A store that is not closed loses nothing.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))

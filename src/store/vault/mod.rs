@@ -38,6 +38,9 @@ use layout::Layout;
 /// Items of a batch that are under way at once; the client has a bound of its own for requests.
 const AT_ONCE: usize = 64;
 
+/// Three cohorts are under way at once, and a permit lasts 30 seconds: a Vault that writes 100 records in a second will do.
+const USERS_AT_ONCE: usize = 500;
+
 /// One rotation writes a record some six times: so the last few rotations can be read up.
 const RECORDS: KeySettings = KeySettings { max_versions: 20 };
 /// The newest one is what applications read.
@@ -436,6 +439,10 @@ impl StoreReader for VaultStore {
 
     fn watches_credentials(&self) -> bool {
         false
+    }
+
+    fn users_at_once(&self) -> usize {
+        USERS_AT_ONCE
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
