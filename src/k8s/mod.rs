@@ -19,6 +19,8 @@ mod cluster;
 mod error;
 mod object;
 mod policy;
+#[cfg(test)]
+mod tests;
 
 pub use cluster::{Cluster, Condition};
 pub use error::{K8sError, Refusal};
