@@ -25,11 +25,8 @@ pub(super) fn kinship(record: &Record, account: &Account, mechanism: Mechanism, 
     let of_ours = record.slots_on(&account.cluster).any(|slot| {
         is_here(&slot.username, slot.mechanism) && slot.iterations == seen.iterations && same_salt(Some(&slot.salt))
     });
-    let of_adopted = record.adopted.iter().any(|slot| {
-        slot.cluster == account.cluster
-            && is_here(&slot.username, slot.mechanism)
-            && slot.iterations == seen.iterations
-            && same_salt(slot.salt.as_ref())
+    let of_adopted = record.adopted_on(&account.cluster).any(|slot| {
+        is_here(&slot.username, slot.mechanism) && slot.iterations == seen.iterations && same_salt(slot.salt.as_ref())
     });
     let in_use = slots_in_use(record).any(|slot| is_here(&slot.username, slot.mechanism));
     if of_ours || of_adopted {

@@ -197,6 +197,9 @@ pub struct Owed {
     pub id: ClusterId,
     /// The credentials it may hold.
     pub slots: Vec<Slot>,
+    /// The unknown ones that were adopted there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopted: Vec<AdoptedSlot>,
 }
 
 /// A revocation under way (rotation.md D2): what is revoked, and how far each cluster has come.
@@ -294,6 +297,12 @@ impl Record {
     /// The slots that are named on one cluster, what it is owed included.
     pub fn slots_on<'a>(&'a self, cluster: &ClusterName) -> impl Iterator<Item = &'a Slot> + use<'a> {
         self.slots().chain(self.owed.get(cluster).into_iter().flat_map(|owed| &owed.slots))
+    }
+
+    /// The adopted credentials that are named on one cluster, what it is owed included.
+    pub fn adopted_on<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = &'a AdoptedSlot> {
+        let owed = self.owed.get(cluster).into_iter().flat_map(|owed| &owed.adopted);
+        self.adopted.iter().filter(|slot| slot.cluster == *cluster).chain(owed)
     }
 
     /// Every name the user has in Kafka as far as the record knows, sorted.

@@ -62,7 +62,9 @@ pub(super) fn tombstone(subject: &Subject<'_>, record: &Record) -> Record {
     tombstone.revocation = None;
     // A deletion does not wait for a cluster that cannot be reached; what it holds is owed (R12).
     for (cluster, id) in record.clusters.iter().filter(|(cluster, _)| !clusters.contains(*cluster)) {
-        let owed = Owed { id: id.clone(), slots: record.slots_on(cluster).cloned().collect() };
+        let (slots, adopted) =
+            (record.slots_on(cluster).cloned().collect(), record.adopted_on(cluster).cloned().collect());
+        let owed = Owed { id: id.clone(), slots, adopted };
         tombstone.owed.insert(cluster.clone(), owed);
         tombstone.clusters.remove(cluster);
     }

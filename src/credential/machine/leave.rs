@@ -11,8 +11,9 @@ pub(super) fn leave(record: &Record, clusters: &BTreeSet<ClusterName>, context: 
     let mut left = record.clone();
     for cluster in clusters {
         let Some(id) = left.clusters.remove(cluster) else { continue };
-        let slots = record.slots().cloned().collect();
-        left.owed.insert(cluster.clone(), Owed { id, slots });
+        let (slots, adopted) = (record.slots().cloned().collect(), record.adopted_on(cluster).cloned().collect());
+        left.adopted.retain(|slot| slot.cluster != *cluster);
+        left.owed.insert(cluster.clone(), Owed { id, slots, adopted });
         if let Some(revocation) = &mut left.revocation {
             revocation.cuts.remove(cluster);
         }
@@ -34,13 +35,12 @@ pub(super) fn pay(
     let mut paid = record.clone();
     for cluster in &due {
         let owed = record.owed[cluster].slots.iter().map(Slot::place);
-        let adopted = record.adopted.iter().filter(|slot| slot.cluster == *cluster);
+        let adopted = record.owed[cluster].adopted.iter();
         let places = owed.chain(adopted.map(|slot| slot.place())).collect::<BTreeSet<Place>>();
         if let Some(step) = empty(subject, record, &places, &BTreeSet::from([cluster.clone()]), context) {
             return step;
         }
         paid.owed.remove(cluster);
-        paid.adopted.retain(|slot| slot.cluster != *cluster);
     }
     if paid.phase == Phase::Idle && paid.owed.is_empty() {
         prune_names(subject, &mut paid);

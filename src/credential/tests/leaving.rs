@@ -31,7 +31,7 @@ fn owing() -> World {
     world.seconds += 2 * 3600;
     let record = world.record.as_mut().unwrap();
     let slots = record.slots().cloned().collect();
-    record.owed.insert(dr(), Owed { id: ClusterId::parse("dr-id").unwrap(), slots });
+    record.owed.insert(dr(), Owed { id: ClusterId::parse("dr-id").unwrap(), slots, adopted: Vec::new() });
     world
 }
 
@@ -92,4 +92,28 @@ fn a_new_cluster_gives_access_to_no_name_that_the_record_does_not_know() {
     let decision = decide(world.record.as_ref(), Some(&both), &facts, None, world.now().wall);
     let [Transition::Maintain(todo), Transition::Rotate(_)] = &decision.transitions[..] else { panic!("{decision:?}") };
     assert!(todo.rebind.contains_key(&dr()) && todo.grant.is_empty(), "the rotation to them gives it: {todo:?}");
+}
+
+#[test]
+fn what_was_adopted_on_a_cluster_is_owed_with_the_rest() {
+    let mut world = World::new();
+    assert_eq!(world.run(Some(&rotating(Strategy::MechanismFlip)), None), End::Settled);
+    world.seconds += 2 * 3600;
+    let seen = SlotSeen { iterations: 4096, salt: Some(Salt::observed([9; 16])), everywhere: true };
+    let record = world.record.as_mut().unwrap();
+    record.clusters.insert(dr(), ClusterId::parse("dr-id").unwrap());
+    record.phase = Phase::Published;
+    record.adopted.push(AdoptedSlot {
+        cluster: dr(),
+        username: username(),
+        mechanism: SHA_256,
+        salt: seen.salt.clone(),
+        iterations: seen.iterations,
+    });
+    // Its document goes while the cluster cannot be reached.
+    assert_eq!(world.run(None, None), End::Settled);
+    let record = world.record.unwrap();
+    assert_eq!((record.phase, record.owed.len(), record.adopted.len()), (Phase::Deleted, 1, 0));
+    let named = kinship::kinship(&record, &Account::new(&dr(), &username()), SHA_256, &seen);
+    assert_eq!(named, kinship::Kinship::Named, "else it would be in the way for ever");
 }
