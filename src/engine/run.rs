@@ -111,10 +111,14 @@ impl UserRun {
         }
     }
 
-    /// The places of this user that another process may be emptying.
+    /// The places of this user that another process may be emptying, and those that this one has emptied: brokers that lag
+    /// still show what was there.
     pub fn being_emptied(&self) -> BTreeSet<Place> {
         let Some(record) = &self.record else { return BTreeSet::new() };
-        self.watch.being_emptied(&record.value, &self.progress.own_permits, self.fence, super::now())
+        let is_emptied = |place: &Place| self.progress.emptied.iter().any(|account| account.username == place.username);
+        let own = self.progress.own_permits.iter().filter(|(place, _)| !is_emptied(place));
+        let own = own.map(|(place, permit)| (place.clone(), *permit)).collect();
+        self.watch.being_emptied(&record.value, &own, self.fence, super::now())
     }
 
     /// Asks the machine what comes next, passing from one approved transition to the next; sets `end` when there is
