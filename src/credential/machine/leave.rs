@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::slots::{accounts_on, empty, prune_names, withdraw_everything};
+use super::slots::{accounts_on, empty, prune_names, reachable, withdraw_everything, withdraw_surplus};
 use super::{Context, Subject, write_changes};
 use crate::credential::{Owed, Phase, Place, Record, Slot, Step};
 use crate::names::ClusterName;
@@ -42,7 +42,12 @@ pub(super) fn pay(
         }
         paid.owed.remove(cluster);
     }
-    if paid.phase == Phase::Idle && paid.owed.is_empty() {
+    let (reached, missing) = reachable(subject, record);
+    // A name that nobody asks for may have access on a cluster of the user that cannot be seen.
+    if paid.phase == Phase::Idle && paid.owed.is_empty() && missing.is_none() {
+        if let Some(step) = withdraw_surplus(subject, record, &paid, &reached) {
+            return step;
+        }
         prune_names(subject, &mut paid);
     }
     write_changes(record, paid, context)
