@@ -8,12 +8,14 @@ use std::time::Duration;
 use futures_util::future::FutureExt as _;
 use kafka_protocol::messages::ApiKey;
 use kastellan::credential::{self, Phase};
+use kastellan::engine::Finished;
 use kastellan::names::{
     AclRule, BrokerId, ClusterName, Mechanism, NamespacedName, Operation, PatternType, Permission, Principal,
     ResourceType, StoreName, UserName,
 };
 use kastellan::plan::Asked;
-use kastellan::store::{MemoryStore, StoreReader as _};
+use kastellan::secret::Secret;
+use kastellan::store::{MemoryStore, Store as _, StoreReader as _};
 use turmoil::Sim;
 
 use super::super::support::broker::{
@@ -23,8 +25,8 @@ use super::Bug;
 use super::clock::WorldClock;
 use super::dice::Dice;
 use super::hosts::{self, ADMIN_PORT, CLIENTS_PORT, broker_name, kastellan_name};
-use super::scenario::{Ask, BROKERS, Declared, Meddling, Shape, topic_name};
-use super::watch::Watch;
+use super::scenario::{Ask, BROKERS, Declared, INPUT_KEY, Meddling, Shape, input_path, topic_name};
+use super::watch::{Access, Watch};
 use super::world::{Faults, Job, KASTELLANS, Kill, World};
 
 /// Time that hosts live through between two looks of the network: messages arrive at its ends.
@@ -59,6 +61,8 @@ pub struct Run {
     revisions: BTreeMap<ClusterName, u64>,
     /// Looks at a salt that met a slot which was being emptied, and were counted as failed logins.
     unlucky_looks: usize,
+    /// ACLs and quotas that were given to a name after its deletion had begun.
+    given_late: usize,
     /// When something changed last that may keep somebody from logging in.
     changed_at: Duration,
 }
@@ -73,6 +77,8 @@ pub struct Verdict {
     pub passed: Duration,
     /// Looks at a salt that met a slot which was being emptied, and were counted as failed logins.
     pub unlucky_looks: usize,
+    /// ACLs and quotas that were given to a name after its deletion had begun.
+    pub given_late: usize,
 }
 
 /// Runs one seed.
@@ -82,7 +88,8 @@ pub fn run(seed: u64, bug: Bug) -> Verdict {
     let violation = run.play().err();
     let lived = run.sim.elapsed();
     let passed = run.world.clock.now();
-    Verdict { violation, shape, trace: run.world.trace(), lived, passed, unlucky_looks: run.unlucky_looks }
+    let Run { unlucky_looks, given_late, .. } = run;
+    Verdict { violation, shape, trace: run.world.trace(), lived, passed, unlucky_looks, given_late }
 }
 
 impl Run {
@@ -122,7 +129,7 @@ impl Run {
         sim.host("applications", move || hosts::applications(applications.clone()));
         let declared = Arc::new(Declared::begin(&shape, &mut dice));
         let (cut, down) = (BTreeSet::new(), BTreeSet::new());
-        Self {
+        let mut run = Self {
             dice,
             shape,
             sim,
@@ -133,8 +140,43 @@ impl Run {
             meddled: BTreeSet::new(),
             revisions: BTreeMap::new(),
             unlucky_looks: 0,
+            given_late: 0,
             changed_at: Duration::ZERO,
+        };
+        run.furnish();
+        run
+    }
+
+    /// What is there before the first pass: given passwords, and what will be adopted.
+    fn furnish(&mut self) {
+        let declared = self.declared.clone();
+        for (user, document) in &declared.users {
+            self.give_password(user);
+            if !document.adopts {
+                continue;
+            }
+            let username = UserName::parse(document.usernames(user).remove(0)).expect("a name");
+            let other = credential_of("somebody else's");
+            self.world.watch().planted(&other);
+            self.meddled.insert(username.clone());
+            for name in &document.clusters {
+                let cluster = &self.world.clusters[name];
+                cluster.change(Change::AddAcl(Principal::of_user(&username), read(user, 9)));
+                let places = if self.dice.chance(250) { &Mechanism::ALL[..] } else { &[Mechanism::ScramSha512] };
+                for &mechanism in places {
+                    cluster.change(Change::Credential(username.clone(), mechanism, Some(other.clone())));
+                }
+            }
         }
+    }
+
+    /// Somebody puts another password where the document of a user may say that it is.
+    fn give_password(&mut self, user: &NamespacedName) {
+        let password = Secret::from_text(format!("given-to-{}-{:016x}", user.name, self.dice.next()));
+        self.world.watch().given(&password);
+        let path = input_path(user);
+        let written = self.world.store.write_input(&path, INPUT_KEY, password).now_or_never().expect("at once");
+        written.expect("an input");
     }
 
     fn play(&mut self) -> Result<(), String> {
@@ -159,8 +201,11 @@ impl Run {
         if let Ask::Meddle(user, meddling) = ask {
             self.meddle(user, *meddling);
         }
-        if let Ask::Command(user, credential::Ask::Acknowledge(_)) = ask {
-            self.world.watch().reload(user);
+        match ask {
+            Ask::Command(user, credential::Ask::Acknowledge(_)) => self.world.watch().reload(user),
+            // A password that was stolen is not given again.
+            Ask::Command(user, credential::Ask::Revoke { .. }) | Ask::Given(user) => self.give_password(user),
+            _ => {}
         }
         self.declared = Arc::new(self.declared.after(ask, &self.shape, &mut self.dice));
     }
@@ -256,10 +301,14 @@ impl Run {
         }
         for _ in 0..QUIET_PASSES_MAX {
             self.rest()?;
+            self.take_back_what_was_given_late();
             self.quiet_pass(None)?;
             let waiting = self.waiting()?;
             if waiting.is_empty() && self.world.last_end().is_some_and(|end| end.is_settled()) {
                 return Ok(());
+            }
+            for user in self.stolen() {
+                self.give_password(&user);
             }
             for user in waiting {
                 self.world.watch().reload(&user);
@@ -271,9 +320,28 @@ impl Run {
         Err(format!("does not settle: {}", end.map_or_else(String::new, |end| end.explain())))
     }
 
+    /// Somebody takes away what nobody has any more.
+    fn take_back_what_was_given_late(&mut self) {
+        let late = self.world.watch().given_late();
+        self.given_late += late.len();
+        for (cluster, access) in late {
+            self.world.clusters[&cluster].change(match access {
+                Access::Acl(principal, rule) => Change::RemoveAcl(principal, rule),
+                Access::Quota(user, key) => Change::Quota(user, key, None),
+            });
+        }
+    }
+
     fn quiet_pass(&mut self, asked: Option<Asked>) -> Result<(), String> {
         self.world.give(0, Job { declared: self.declared.clone(), asked, kill: None, freeze: None });
         self.live_through()
+    }
+
+    /// Users whose given password was stolen, and is still given.
+    fn stolen(&self) -> Vec<NamespacedName> {
+        let ended = self.world.last_end().map(|end| end.ended).unwrap_or_default();
+        let is_stolen = |end: &Finished| matches!(end, Finished::Failed(failed) if failed.effect == "material");
+        ended.into_iter().filter(|(_, end)| is_stolen(end)).map(|(user, _)| user).collect()
     }
 
     /// Users that wait for somebody to say something.
@@ -323,6 +391,7 @@ impl Run {
         for (name, cluster) in &world.clusters {
             if self.revisions.insert(name.clone(), cluster.revision()) != Some(cluster.revision()) {
                 watch.look_at_salts(name, cluster);
+                watch.look_at_access(name, cluster, now);
                 self.changed_at = now;
             }
         }
@@ -394,18 +463,10 @@ impl Run {
         let active =
             settled.filter(|record| record.clusters.contains_key(&cluster_name)).and_then(|record| record.active);
         let Some((username, mechanism)) = active.map(|slot| (slot.username, slot.mechanism)) else { return };
-        let rule = |topic| AclRule {
-            permission: Permission::Allow,
-            resource_type: ResourceType::Topic,
-            pattern_type: PatternType::Literal,
-            resource_name: topic_name(user, topic).into(),
-            operation: Operation::Read,
-            host: "*".into(),
-        };
         let principal = Principal::of_user(&username);
         match meddling {
-            Meddling::RemoveAcl => cluster.change(Change::RemoveAcl(principal, rule(0))),
-            Meddling::AddAcl => cluster.change(Change::AddAcl(principal, rule(9))),
+            Meddling::RemoveAcl => cluster.change(Change::RemoveAcl(principal, read(user, 0))),
+            Meddling::AddAcl => cluster.change(Change::AddAcl(principal, read(user, 9))),
             Meddling::DeleteCredential => {
                 self.world.watch().suspend(user);
                 self.meddled.insert(username.clone());
@@ -434,18 +495,25 @@ impl Run {
                     credentials.insert((slot.username.clone(), slot.mechanism), stored.clone());
                 }
             }
-            let mut acls = BTreeSet::new();
+            let (mut acls, mut quotas) = (BTreeSet::new(), BTreeSet::new());
             for (user, declared) in &self.declared.users {
                 if !declared.clusters.contains(name) {
                     continue;
                 }
                 for username in declared.usernames(user) {
-                    let principal = Principal::of_user(&UserName::parse(username).expect("a name"));
+                    let username = UserName::parse(username).expect("a name");
+                    let principal = Principal::of_user(&username);
+                    quotas.extend(declared.quota.map(|_| username));
                     acls.extend(declared.topics.iter().map(|&topic| (principal.clone(), topic_name(user, topic))));
                 }
             }
+            // What was to be adopted and never was is somebody else's.
+            let named = records.iter().filter_map(|(_, record)| record.as_ref().ok());
+            let named = named.flat_map(|record| record.value.names()).collect::<BTreeSet<_>>();
             cluster.look(|state| {
-                let ours = |user: &UserName| user.as_str() != "kastellan";
+                let ours = |user: &UserName| {
+                    named.contains(user) || (!self.meddled.contains(user) && user.as_str() != "kastellan")
+                };
                 let found = state.credentials.iter().filter(|((user, _), _)| ours(user));
                 let found =
                     found.map(|(slot, credential)| (slot.clone(), credential.clone())).collect::<BTreeMap<_, _>>();
@@ -458,6 +526,10 @@ impl Run {
                     found.map(|(of, rule)| (of.clone(), rule.resource_name.to_string())).collect::<BTreeSet<_>>();
                 if found != acls {
                     return Err(format!("{name} holds ACLs {found:?}, and should hold {acls:?}"));
+                }
+                let found = state.quotas.keys().cloned().collect::<BTreeSet<_>>();
+                if found != quotas {
+                    return Err(format!("{name} holds quotas of {found:?}, and should hold some of {quotas:?}"));
                 }
                 Ok(())
             })?;
@@ -487,6 +559,18 @@ fn cluster(
         ..Settings::default()
     };
     InProcessCluster::without_listeners(settings, addresses.collect())
+}
+
+/// The ACL that lets a user read a topic.
+fn read(user: &NamespacedName, topic: usize) -> AclRule {
+    AclRule {
+        permission: Permission::Allow,
+        resource_type: ResourceType::Topic,
+        pattern_type: PatternType::Literal,
+        resource_name: topic_name(user, topic).into(),
+        operation: Operation::Read,
+        host: "*".into(),
+    }
 }
 
 /// A copy of a request that arrives when its fence has long passed.

@@ -45,14 +45,15 @@ mod store;
 mod watch;
 mod world;
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drive::{Verdict, run};
 
 /// Seeds of an ordinary test run.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 2_000;
 /// Seeds within which every planted bug is found.
 const SEEDS_OF_A_BUG: u64 = 300;
 
@@ -78,8 +79,9 @@ fn every_seed_keeps_the_promises() {
     }
     let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
     let first = number("SIMULATION_FIRST").unwrap_or(0);
+    let begun = Instant::now();
     let next = AtomicU64::new(first);
-    let total = Mutex::new((Duration::ZERO, Duration::ZERO, 0));
+    let total = Mutex::new(Total::default());
     let broken = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -87,27 +89,50 @@ fn every_seed_keeps_the_promises() {
             scope.spawn(|| {
                 while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < first + seeds) {
                     let verdict = run(seed, Bug::None);
-                    let mut total = total.lock().unwrap();
-                    total.0 += verdict.lived;
-                    total.1 += verdict.passed;
-                    total.2 += verdict.unlucky_looks;
+                    total.lock().unwrap().add(seed, &verdict);
                     broken.lock().unwrap().extend(verdict.violation.map(|violation| (seed, violation)));
                 }
             });
         }
     });
-    let (lived, passed, unlucky) = total.into_inner().unwrap();
-    say(&format!(
-        "{seeds} seeds: {} hours lived, {} years passed, {unlucky} looks met a slot that was being emptied",
-        lived.as_secs() / 3_600,
-        passed.as_secs() / 31_557_600
-    ));
+    let total = total.into_inner().unwrap();
+    say(&format!("{seeds} seeds in {} s: {}", begun.elapsed().as_secs(), total.tell()));
     let broken = broken.into_inner().unwrap();
     let replay = |(seed, violation): &(u64, String)| {
         format!("SIMULATION_SEED={seed} cargo test --test suite simulation::every -- --nocapture\n    {violation}\n")
     };
     let broken = broken.iter().map(replay).collect::<String>();
     assert!(broken.is_empty(), "seeds that break a promise, and how to see one again:\n{broken}");
+}
+
+/// What all seeds of a test run saw.
+#[derive(Default)]
+struct Total {
+    lived: Duration,
+    passed: Duration,
+    /// What is known, and let pass, with the seeds that show it.
+    unlucky_looks: BTreeSet<u64>,
+    given_late: BTreeSet<u64>,
+}
+
+impl Total {
+    fn add(&mut self, seed: u64, verdict: &Verdict) {
+        self.lived += verdict.lived;
+        self.passed += verdict.passed;
+        self.unlucky_looks.extend((verdict.unlucky_looks > 0).then_some(seed));
+        self.given_late.extend((verdict.given_late > 0).then_some(seed));
+    }
+
+    fn tell(&self) -> String {
+        let days = |time: Duration| time.as_secs() / 86_400;
+        let Self { lived, passed, unlucky_looks, given_late } = self;
+        format!(
+            "{} years of rotation, {} hours of it lived through in ticks; a look met a slot that was being emptied in \
+             {unlucky_looks:?}, access was given late in {given_late:?}",
+            days(*passed) / 365,
+            lived.as_secs() / 3_600,
+        )
+    }
 }
 
 #[test]

@@ -87,6 +87,8 @@ pub enum Ask {
     Iterations(NamespacedName),
     /// A cluster more, or one less.
     Clusters(NamespacedName),
+    /// Another given password, or one drawn instead of it.
+    Given(NamespacedName),
     /// Another name in Kafka.
     Username(NamespacedName),
     /// A cluster is suspended, or not any more.
@@ -119,7 +121,7 @@ impl Ask {
         }
         let meddlings =
             [Meddling::RemoveAcl, Meddling::AddAcl, Meddling::DeleteCredential, Meddling::ReplaceCredential];
-        match dice.below(22) {
+        match dice.below(23) {
             0..2 => Self::Nothing,
             2..4 => Self::Access(user),
             4..6 => Self::Delete(user),
@@ -131,7 +133,8 @@ impl Ask {
             17 => Self::Rotation(user),
             18 => Self::Iterations(user),
             19 => Self::Username(user),
-            20 => Self::Suspend(dice.pick(&shape.clusters).clone()),
+            20 => Self::Given(user),
+            21 => Self::Suspend(dice.pick(&shape.clusters).clone()),
             _ => Self::Clusters(user),
         }
     }
@@ -155,6 +158,10 @@ pub struct DeclaredUser {
     pub quota: Option<usize>,
     pub iterations: usize,
     pub is_renamed: bool,
+    /// Whether its password is given.
+    pub is_given: bool,
+    /// Whether it takes over what exists under its name.
+    pub adopts: bool,
     pub rotation: DeclaredRotation,
 }
 
@@ -178,7 +185,11 @@ impl DeclaredRotation {
 impl Declared {
     /// Every user, with one topic.
     pub fn begin(shape: &Shape, dice: &mut Dice) -> Self {
-        let users = shape.users.iter().map(|name| (name.clone(), DeclaredUser::draw(shape, dice))).collect();
+        let mut draw = |name: &NamespacedName| {
+            let user = DeclaredUser { adopts: dice.chance(150), ..DeclaredUser::draw(shape, dice) };
+            (name.clone(), user)
+        };
+        let users = shape.users.iter().map(&mut draw).collect();
         Self::of(shape, users, BTreeSet::new())
     }
 
@@ -227,7 +238,17 @@ impl Declared {
             Ask::Restore(user) => drop(users.insert(user.clone(), DeclaredUser::draw(shape, dice))),
             Ask::Rotation(user) => {
                 if let Some(user) = users.get_mut(user) {
+                    let strategy = user.rotation.strategy;
                     user.rotation = DeclaredRotation::draw(dice);
+                    // Two users cannot take over what exists under the one name before them: they wait for a person.
+                    if user.adopts {
+                        user.rotation.strategy = strategy;
+                    }
+                }
+            }
+            Ask::Given(user) => {
+                if let Some(user) = users.get_mut(user) {
+                    user.is_given = dice.chance(700);
                 }
             }
             Ask::Iterations(user) => {
@@ -258,6 +279,8 @@ impl DeclaredUser {
             quota: None,
             iterations: ITERATIONS_MIN,
             is_renamed: false,
+            is_given: dice.chance(150),
+            adopts: false,
             rotation: DeclaredRotation::draw(dice),
         }
     }
@@ -283,18 +306,32 @@ impl DeclaredUser {
         let acls = self.topics.iter().map(acl).collect::<Vec<_>>().join(", ");
         let quotas = self.quota.map_or_else(|| "{}".to_owned(), |rate| format!("{{producerByteRate: {rate}}}"));
         let DeclaredRotation { strategy, confirm, is_periodic } = self.rotation;
-        let every = if is_periodic { ", every: 20d" } else { "" };
+        let every = if is_periodic && !self.is_given { ", every: 20d" } else { "" };
+        let path = input_path(name);
+        let password = match self.is_given {
+            true => format!(", password: {{valueFrom: {{store: {{path: {path}, key: {INPUT_KEY}}}}}}}"),
+            false => String::new(),
+        };
         format!(
             "---\napiVersion: kastellan.io/v1alpha1\nkind: KafkaUser\nmetadata: {{name: {}, namespace: {}}}\nspec:\n  \
-             username: {}\n  clusters: [{clusters}]\n  authentication: {{type: scram, iterations: {}}}\n  \
+             username: {}\n  clusters: [{clusters}]\n  authentication: {{type: scram, iterations: {}{password}}}\n  adopt: {}\n  \
              authorization: {{acls: [{acls}]}}\n  quotas: {quotas}\n  \
              rotation: {{strategy: {strategy}, confirm: {confirm}, overlap: 24h, allowDowntime: true{every}}}\n",
             name.name,
             name.namespace,
             self.username(name),
-            self.iterations
+            self.iterations,
+            self.adopts
         )
     }
+}
+
+/// Key of the password in an input.
+pub const INPUT_KEY: &str = "password";
+
+/// Where the given password of a user is in the store.
+pub fn input_path(user: &NamespacedName) -> String {
+    format!("imports/{}", user.name)
 }
 
 /// The topic of one ACL of a user.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kastellan::credential::{CredentialDocument, Phase, Record};
-use kastellan::names::{BrokerId, ClusterName, Generation, Mechanism, NamespacedName, RotationId, UserName};
+use kastellan::names::{
+    AclRule, BrokerId, ClusterName, Generation, Mechanism, NamespacedName, Principal, RotationId, UserName,
+};
 use kastellan::secret::{Material, Secret};
 
 use super::super::support::broker::{InProcessCluster, StoredCredential};
@@ -24,13 +26,26 @@ pub struct Watch {
     passwords: BTreeMap<Vec<u8>, NamespacedName>,
     /// Salts that the run itself put into Kafka.
     planted: BTreeSet<Vec<u8>>,
+    /// Passwords that people chose.
+    given: BTreeSet<Vec<u8>>,
     dice: Dice,
     /// The longest time an application takes to read a new credential.
     pub reload_within: Duration,
     violation: Option<String>,
     has_changed: bool,
+    /// All access that there is, and since when.
+    access: BTreeMap<(ClusterName, Access), Duration>,
+    /// Names that are being deleted, or were, and since when.
+    deleted: BTreeMap<UserName, Duration>,
     /// Names of which Kastellan empties a slot, or did lately, with the time until when that counts.
     emptied: BTreeMap<UserName, Duration>,
+}
+
+/// Something that a name may do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    Acl(Principal, AclRule),
+    Quota(UserName, String),
 }
 
 #[derive(Default)]
@@ -99,11 +114,14 @@ impl Watch {
             users: BTreeMap::new(),
             passwords: BTreeMap::new(),
             planted: BTreeSet::new(),
+            given: BTreeSet::new(),
             dice,
             reload_within,
             violation: None,
             has_changed: true,
             emptied: BTreeMap::new(),
+            access: BTreeMap::new(),
+            deleted: BTreeMap::new(),
         }
     }
 
@@ -127,7 +145,12 @@ impl Watch {
         self.planted.insert(credential.salt.clone());
     }
 
-    /// Material was created: no password is used twice, except where a deletion is undone.
+    /// Takes note of a password that somebody chose.
+    pub fn given(&mut self, password: &Secret) {
+        self.given.insert(password.expose().to_vec());
+    }
+
+    /// Material was created: no password is used twice, except where a deletion is undone, or it is given.
     pub fn material(&mut self, user: &NamespacedName, material: &Material) {
         let scram = &material.scram;
         let iterations = i32::try_from(scram.iterations.count()).expect("at most 16384");
@@ -136,7 +159,8 @@ impl Watch {
         let known = Known { mechanism: scram.mechanism, stored, password: scram.password.duplicate() };
         let entry = self.users.entry(user.clone()).or_default();
         let owner = self.passwords.insert(scram.password.expose().to_vec(), user.clone());
-        if let Some(owner) = owner.filter(|owner| owner != user || !entry.was_released) {
+        let may_be_used_again = entry.was_released || self.given.contains(scram.password.expose());
+        if let Some(owner) = owner.filter(|owner| owner != user || !may_be_used_again) {
             self.violation.get_or_insert(format!("{user} {} has a password of {owner}", material.generation));
         }
         entry.materials.insert(material.generation, known);
@@ -144,6 +168,13 @@ impl Watch {
 
     /// A record was written: what it lets happen is no surprise.
     pub fn record(&mut self, record: &Record, now: Duration) {
+        for name in record.names() {
+            match record.phase {
+                Phase::Deleting => drop(self.deleted.entry(name.clone()).or_insert(now)),
+                Phase::Deleted => {}
+                _ => drop(self.deleted.remove(name)),
+            }
+        }
         let is_emptying = match record.phase {
             Phase::Retiring | Phase::Aborting | Phase::Revoking | Phase::Deleting | Phase::Deleted => true,
             Phase::Idle | Phase::Prepared | Phase::Verified | Phase::Published | Phase::Confirmed => false,
@@ -332,6 +363,35 @@ impl Watch {
         if let Some((user, mechanism)) = stranger {
             self.fail(format!("{cluster}: {user} {mechanism} was sent before its material was stored"));
         }
+    }
+
+    /// Takes note of all access on a cluster.
+    pub fn look_at_access(&mut self, name: &ClusterName, cluster: &InProcessCluster, now: Duration) {
+        let found = cluster.look(|state| {
+            let acls = state.acls.iter().map(|(principal, rule)| Access::Acl(principal.clone(), rule.clone()));
+            let quotas = state
+                .quotas
+                .iter()
+                .flat_map(|(user, keys)| keys.keys().map(|key| Access::Quota(user.clone(), key.clone())));
+            acls.chain(quotas).map(|access| (name.clone(), access)).collect::<BTreeSet<_>>()
+        });
+        self.access.retain(|key, _| key.0 != *name || found.contains(key));
+        for key in found {
+            self.access.entry(key).or_insert(now);
+        }
+    }
+
+    /// Access that somebody gave to a name after its deletion had begun: a process that did not know of that, and stopped
+    /// between its last look at the record and its request. No permit keeps it from that.
+    pub fn given_late(&self) -> Vec<(ClusterName, Access)> {
+        let is_late = |access: &Access, since: Duration| {
+            let of = match access {
+                Access::Acl(principal, _) => principal.user(),
+                Access::Quota(user, _) => Some(user.clone()),
+            };
+            of.and_then(|user| self.deleted.get(&user)).is_some_and(|&deleted| deleted < since)
+        };
+        self.access.iter().filter(|((_, access), since)| is_late(access, **since)).map(|(key, _)| key.clone()).collect()
     }
 
     /// Whether a slot of one of these names was just emptied.
