@@ -38,6 +38,11 @@ soak: prerequisites ## rotates under load for SOAK_MINUTES (10), and prints a ta
 	@cargo build --locked --features $(FEATURES) --bin kastellan --example soak
 	@cargo run --quiet --locked --features $(FEATURES) --example soak
 
+.PHONY: simulate
+simulate: prerequisites ## simulates rotation from SIMULATION_SEEDS (20000) seeds, from SIMULATION_FIRST (0) on
+	SIMULATION_SEEDS=$${SIMULATION_SEEDS:-20000} \
+	    cargo test --locked --features $(FEATURES) --test suite simulation::every_seed -- --nocapture
+
 .PHONY: bench
 bench: prerequisites ## measures the limits of the design, with their floors
 	cargo bench --locked --features $(FEATURES)

@@ -7,10 +7,10 @@
 //!   clock      time, and machines that tell it        dice       all chance of a run, from its seed
 //! ```
 //!
-//! A run has a few acts. In each somebody asks for something (a rotation, an abort, a revocation, another strategy, a
-//! deletion, its undo, other clusters, other access, nothing) or changes Kafka by hand, and one or two Kastellans run a few
-//! passes, while things go wrong; hours or weeks may pass in between, in no time. At the end nothing goes wrong any more, and
-//! everything has to come to rest.
+//! A run has a few acts. In each somebody asks for something (a rotation, an abort, a revocation, another strategy, another name,
+//! another given password, a deletion, its undo, other clusters, a cluster suspended, other access, nothing) or changes Kafka by
+//! hand, and one or two Kastellans run a few passes, while things go wrong; hours or weeks may pass in between, in no time.
+//! Some users are there already and are adopted. At the end nothing goes wrong any more, and everything has to come to rest.
 //!
 //! What goes wrong: processes are killed, after a time or right after an effect, and stand still for seconds; two work at
 //! once, on documents of before and after; brokers crash, lag, are cut off; requests to Kafka are late, lost, repeated,
@@ -19,21 +19,22 @@
 //!
 //! What must hold, in every tick of 50 ms, on every broker: the newest published credential logs in, and so does every
 //! credential that an application holds which reads new ones within the overlap (I2, I3, I4); nothing is in Kafka that is not
-//! in the store (I1); published generations never fall (I7); no password serves twice, but where a deletion is undone; no
+//! in the store (I1); published generations never fall (I7); no password serves twice, but where a deletion is undone or it is given; no
 //! broker counts a failed login; a revoked credential never comes back (R5). At the end Kafka holds what records and documents
 //! name and nothing else (I8), and there is nothing left to do.
 //!
 //! What is not simulated: TLS; the age store, whose durability has tests of its own (the store is one in memory here, behind
 //! the same port); deliveries to files; other threads (derivations of keys are done in place); clocks that are wrong by more
-//! than the hour within which R1 takes them to agree; requests that are later than the fence, which R1 takes not to exist.
+//! than the hour within which R1 takes them to agree; requests that are later than the fence, which R1 takes not to exist;
+//! stores that are restored or copied, which the model has (`tests/model`).
 //!
-//! One thing is known, and let pass: a look at a salt may meet a slot that another process empties at that very moment, or
-//! that a late request of an earlier one does, and a broker counts that as a failed login. Kafka has no other way to look.
-//! Such looks are counted and told.
+//! Two things are known, and let pass; the seeds that show them are told. A look at a salt may meet a slot that another process
+//! empties between the broker's answer to Describe and the look, and a broker counts that as a failed login: Kafka has no other
+//! way to look. And a process that stops between its last look at the record and its request, or whose request is late, may give
+//! access to a name whose deletion has begun meanwhile: somebody takes that away by hand here.
 //!
-//! `SIMULATION_SEED=… cargo test --test suite simulation::every -- --nocapture` runs one seed and tells everything that
-//! happened in it; `SIMULATION_SEEDS=…` says how many are run, and
-//! `SIMULATION_FIRST=…` with which to begin.
+//! `SIMULATION_SEED=… cargo test --test suite simulation::every_seed -- --nocapture` runs one seed and tells everything that
+//! happened in it; `SIMULATION_SEEDS=…` says how many are run, and `SIMULATION_FIRST=…` with which to begin.
 
 mod clock;
 mod dice;
@@ -56,6 +57,9 @@ use drive::{Verdict, run};
 const SEEDS: u64 = 2_000;
 /// Seeds within which every planted bug is found.
 const SEEDS_OF_A_BUG: u64 = 300;
+
+/// What runs one seed again, told by everything that happened in it.
+const REPLAY: &str = "cargo test --test suite simulation::every_seed -- --nocapture";
 
 /// A bug that is planted in the world, to see whether it is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,18 +94,18 @@ fn every_seed_keeps_the_promises() {
                 while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < first + seeds) {
                     let verdict = run(seed, Bug::None);
                     total.lock().unwrap().add(seed, &verdict);
-                    broken.lock().unwrap().extend(verdict.violation.map(|violation| (seed, violation)));
+                    if let Some(violation) = verdict.violation {
+                        let how = format!("SIMULATION_SEED={seed} {REPLAY}\n    {violation}\n");
+                        say(&how);
+                        broken.lock().unwrap().push(how);
+                    }
                 }
             });
         }
     });
     let total = total.into_inner().unwrap();
     say(&format!("{seeds} seeds in {} s: {}", begun.elapsed().as_secs(), total.tell()));
-    let broken = broken.into_inner().unwrap();
-    let replay = |(seed, violation): &(u64, String)| {
-        format!("SIMULATION_SEED={seed} cargo test --test suite simulation::every -- --nocapture\n    {violation}\n")
-    };
-    let broken = broken.iter().map(replay).collect::<String>();
+    let broken = broken.into_inner().unwrap().concat();
     assert!(broken.is_empty(), "seeds that break a promise, and how to see one again:\n{broken}");
 }
 
