@@ -1,6 +1,7 @@
 //! What may happen, and how a story tells of it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use kastellan::credential::{Ask, Effect};
 
@@ -14,7 +15,7 @@ pub enum Action {
     /// A process reads everything and plans a pass, for what a person asks or on its own.
     Begin { process: u8, ask: Option<Ask>, is_stale: bool },
     /// A process goes on with its pass: this is what it does.
-    Step { process: u8, step: Box<(Pass, Coming)>, fate: Fate },
+    Step { process: u8, step: Arc<(Pass, Coming)>, fate: Fate },
     /// A process dies, or gives its pass up.
     Crash { process: u8 },
     /// A late request takes effect.

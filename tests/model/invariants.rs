@@ -144,26 +144,27 @@ impl Scenario {
         const STEPS_MAX: usize = 80;
         let mut running = Some(pass);
         for _ in 0..STEPS_MAX {
-            let Some(mut pass) = running.take() else { return Some(Coming::Done) };
-            match self.upcoming(state, &mut pass) {
+            let Some(pass) = running.take() else { return Some(Coming::Done) };
+            let step = self.upcoming(state, &pass);
+            match &step.1 {
                 Coming::Act(effect) => {
                     // A login waits for brokers that lag.
                     state.clusters.iter_mut().for_each(|cluster| (0..2).for_each(|_| cluster.catch_up()));
-                    let before = pass.clone();
-                    let After::Goes(after) = self.execute(state, pass, &effect, Fate::Fine) else {
+                    let After::Goes(after) = self.execute(state, step.0.clone(), effect, Fate::Fine) else {
                         return Some(Coming::Done);
                     };
-                    if after == before {
+                    if after == step.0 {
                         return Some(Coming::Done);
                     }
                     running = Some(after);
                 }
                 Coming::Fence => {
                     self.tick(state);
+                    let mut pass = step.0.clone();
                     pass.age(self);
                     running = Some(pass);
                 }
-                end @ (Coming::Done | Coming::Waits(_) | Coming::Blocked(_)) => return Some(end),
+                end @ (Coming::Done | Coming::Waits(_) | Coming::Blocked(_)) => return Some(end.clone()),
             }
         }
         None

@@ -7,13 +7,19 @@ use std::sync::Arc;
 
 /// The hash of a value, the same in every run.
 pub fn digest(value: &impl Hash) -> u64 {
-    let mut hasher = Folded(0x9e37_79b9_7f4a_7c15);
+    let mut hasher = Folded::default();
     value.hash(&mut hasher);
     hasher.finish()
 }
 
 /// Multiplies and folds, eight bytes at a time: a good part of a run is spent here, and tests are not optimised.
-struct Folded(u64);
+pub struct Folded(u64);
+
+impl Default for Folded {
+    fn default() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+}
 
 impl Folded {
     fn fold(&mut self, word: u64) {

@@ -60,7 +60,7 @@ impl Model for Scenario {
                 if works_on_copy {
                     state.swap_copy();
                 }
-                self.step(&mut state, usize::from(process), *step, fate);
+                self.step(&mut state, usize::from(process), &step, fate);
                 if works_on_copy {
                     state.swap_copy();
                 }
@@ -224,11 +224,12 @@ impl Scenario {
         let mut pass = self.begin(state, Some(&Ask::Rotate), false).expect("a rotation can begin");
         self.spend(state, Some(&Ask::Rotate));
         loop {
-            let Coming::Act(coming) = self.upcoming(state, &mut pass) else { panic!("no {effect} comes") };
+            let (before, Coming::Act(coming)) = &*self.upcoming(state, &pass) else { panic!("no {effect} comes") };
             if coming.name() == effect {
+                pass = before.clone();
                 break;
             }
-            let After::Goes(after) = self.execute(state, pass, &coming, Fate::Fine) else {
+            let After::Goes(after) = self.execute(state, before.clone(), coming, Fate::Fine) else {
                 panic!("no {effect} comes")
             };
             pass = after;
@@ -276,8 +277,7 @@ impl Scenario {
             else {
                 continue;
             };
-            let mut ahead = Pass::clone(pass);
-            let is_over = match self.upcoming(state, &mut ahead) {
+            let is_over = match &self.upcoming(state, pass).1 {
                 // It will read nothing again, so its write will fail.
                 Coming::Act(Effect::Record(_)) => !pass.is_current && self.plant == Plant::Nothing,
                 Coming::Act(_) | Coming::Fence => false,
@@ -356,10 +356,9 @@ impl Scenario {
     }
 
     fn push_steps(&self, state: &State, process: u8, pass: &Pass, actions: &mut Vec<Action>) {
-        let mut pass = pass.clone();
-        let coming = self.upcoming(state, &mut pass);
+        let step = self.upcoming(state, pass);
         let mut fates = vec![Fate::Fine];
-        if let Coming::Act(effect) = &coming {
+        if let Coming::Act(effect) = &step.1 {
             let requests = u8::try_from(self.requests(effect)).expect("few requests");
             let may_fly = state.flights.len() < self.flights;
             for request in 0..requests {
@@ -375,20 +374,19 @@ impl Scenario {
                 fates.push(Fate::Stale);
             }
         }
-        let step = Box::new((pass, coming));
         actions.extend(fates.into_iter().map(|fate| Action::Step { process, step: step.clone(), fate }));
         actions.push(Action::Crash { process });
     }
 
-    fn step(&self, state: &mut State, process: usize, step: (Pass, Coming), fate: Fate) {
+    fn step(&self, state: &mut State, process: usize, step: &(Pass, Coming), fate: Fate) {
         let (pass, coming) = step;
         let after = match coming {
             Coming::Act(effect) => {
                 // Whatever is written makes every pass late but the one that writes.
                 state.passes[process] = None;
-                self.execute(state, pass, &effect, fate)
+                self.execute(state, pass.clone(), effect, fate)
             }
-            Coming::Fence => After::Goes(pass),
+            Coming::Fence => After::Goes(pass.clone()),
             Coming::Done | Coming::Waits(_) | Coming::Blocked(_) => After::Ends,
         };
         state.passes[process] = match after {

@@ -1,5 +1,8 @@
 //! A process at work: it begins a pass, asks the machine what comes next, and executes it; it may die anywhere.
 
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kastellan::credential::{
@@ -8,10 +11,21 @@ use kastellan::credential::{
 };
 use kastellan::names::BootInstant;
 
-use crate::kept::Kept;
+use crate::kept::{Folded, Kept};
 use crate::observe::{facts, without_slots};
 use crate::scenario::{FENCE, PERMIT_TICKS, Plant, Scenario};
 use crate::world::{Pass, State, canonical, now, wall};
+
+/// What was asked before: the machine is a function, and the same pass meets many states of the rest of the world.
+#[derive(Debug, Default)]
+pub struct Answers(Mutex<HashMap<(Pass, [PermitId; PERMITS_MAX]), Arc<(Pass, Coming)>, BuildHasherDefault<Folded>>>);
+
+impl Clone for Answers {
+    /// Another scenario may have another mistake in it, and other answers.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
 
 const UNDO_FOR: Duration = Duration::from_secs(3600);
 
@@ -83,12 +97,24 @@ impl Scenario {
         Kept::new(told)
     }
 
-    /// Asks the machine what comes next in a pass; passes on to the next transition where one is complete.
-    pub fn upcoming(&self, state: &State, pass: &mut Pass) -> Coming {
+    /// What the machine says comes next in a pass, and the pass as it is then.
+    pub fn upcoming(&self, state: &State, pass: &Pass) -> Arc<(Pass, Coming)> {
+        let asked = (pass.clone(), fresh_ids(state, pass));
+        let known = self.answers.0.lock().expect("nobody panics with it").get(&asked).cloned();
+        known.unwrap_or_else(|| {
+            let (mut pass, permit_ids) = asked.clone();
+            let coming = self.ask(&mut pass, permit_ids);
+            let answer = Arc::new((pass, coming));
+            self.answers.0.lock().expect("nobody panics with it").insert(asked, answer.clone());
+            answer
+        })
+    }
+
+    /// Asks the machine; passes on to the next transition where one is complete.
+    fn ask(&self, pass: &mut Pass, permit_ids: [PermitId; PERMITS_MAX]) -> Coming {
         let wanted = self.asked_of(pass.wanted);
         while let Some(transition) = pass.transitions.get(usize::from(pass.index)) {
             let watch = self.watch(pass);
-            let permit_ids = fresh_ids(state, pass);
             let context = Context { now: now(), watch: &watch, fence: FENCE, undo_for: UNDO_FOR, permit_ids };
             let subject = Subject {
                 user: &self.user,

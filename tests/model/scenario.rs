@@ -6,6 +6,8 @@ use kastellan::credential::{Confirm, DeletionPolicy, RotationSpec, Strategy, Wan
 use kastellan::names::{ClusterName, DeliveryName, Mechanism, NamespacedName, Scope, UserName};
 use kastellan::secret::{Iterations, PasswordLength};
 
+use crate::process::Answers;
+
 /// Mechanisms in the order in which documents of the model prefer them.
 pub const MECHANISMS: [Mechanism; 2] = [Mechanism::ScramSha512, Mechanism::ScramSha256];
 
@@ -129,6 +131,8 @@ pub struct Scenario {
     pub delivery: DeliveryName,
     /// The names that any variant asks for.
     pub names: Vec<UserName>,
+    /// What the machine was asked already.
+    pub answers: Answers,
 }
 
 impl Scenario {
@@ -165,6 +169,7 @@ impl Scenario {
             user: "payments/payments".parse().expect("a valid name"),
             delivery: DeliveryName::parse("file").expect("a valid name"),
             names,
+            answers: Answers::default(),
         }
     }
 
