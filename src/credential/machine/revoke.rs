@@ -38,6 +38,7 @@ pub(super) fn revoke(subject: &Subject<'_>, record: &Record, asked: &Revoke, con
     };
     let (clusters, missing) = reachable(subject, record);
     let step = cut(subject, record, revocation, &clusters, context)
+        .or_else(|| keep_out(subject, revocation, &clusters, context))
         .or_else(|| replace(subject, record, revocation, asked, &clusters, context))
         .or_else(|| give_back(subject, record, revocation, &clusters, context));
     if let Some(step) = step {
@@ -197,6 +198,37 @@ fn safe_from(subject: &Subject<'_>, cluster: &ClusterName, cut: &Cut) -> Option<
     }
 }
 
+/// Whether no connection of before can exist on a cluster any more, or may have access again because its name has none.
+fn is_safe(
+    subject: &Subject<'_>,
+    revocation: &Revocation,
+    cluster: &ClusterName,
+    cut: &Cut,
+    context: &Context<'_>,
+) -> bool {
+    let names = revoked_names(revocation);
+    let is_moved = subject.wanted.is_none_or(|wanted| wanted.names().iter().all(|name| !names.contains(name)));
+    let is_restarted = revocation.restarted_at.is_some_and(|at| cut.done_at.is_some_and(|done| done <= at));
+    let is_over = safe_from(subject, cluster, cut).is_some_and(|at| at <= context.now.wall);
+    is_moved || is_restarted || is_over
+}
+
+/// Access that somebody gave after the cut goes again: whoever planned before the revocation may still carry that out, and
+/// other programs write ACLs too.
+fn keep_out(
+    subject: &Subject<'_>,
+    revocation: &Revocation,
+    clusters: &BTreeSet<ClusterName>,
+    context: &Context<'_>,
+) -> Option<Step> {
+    let is_closed = |(cluster, cut): &(&ClusterName, &Cut)| {
+        let is_open = cut.done_at.is_none() || cut.given_back;
+        !is_open && clusters.contains(*cluster) && !is_safe(subject, revocation, cluster, cut, context)
+    };
+    let closed = revocation.cuts.iter().filter(is_closed).map(|(cluster, _)| cluster.clone()).collect();
+    withdraw(subject, revoked_accounts(revocation, &closed))
+}
+
 /// Access comes back to the names that are still asked for, cluster by cluster.
 fn give_back(
     subject: &Subject<'_>,
@@ -206,15 +238,12 @@ fn give_back(
     context: &Context<'_>,
 ) -> Option<Step> {
     record.active.as_ref()?;
-    let names = revoked_names(revocation);
     let is_wanted = |name: &UserName| subject.wanted.is_some_and(|wanted| wanted.names().contains(name));
-    let is_moved = !names.iter().any(|name| is_wanted(name));
-    let is_safe = |(cluster, cut): &(&ClusterName, &Cut)| {
-        let is_restarted = revocation.restarted_at.is_some_and(|at| cut.done_at.is_some_and(|done| done <= at));
-        let is_over = safe_from(subject, cluster, cut).is_some_and(|at| at <= context.now.wall);
-        cut.done_at.is_some() && !cut.given_back && clusters.contains(*cluster) && (is_moved || is_restarted || is_over)
+    let may_return = |(cluster, cut): &(&ClusterName, &Cut)| {
+        let is_due = cut.done_at.is_some() && !cut.given_back && clusters.contains(*cluster);
+        is_due && is_safe(subject, revocation, cluster, cut, context)
     };
-    let safe = revocation.cuts.iter().filter(is_safe).map(|(cluster, _)| cluster.clone()).collect::<BTreeSet<_>>();
+    let safe = revocation.cuts.iter().filter(may_return).map(|(cluster, _)| cluster.clone()).collect::<BTreeSet<_>>();
     if safe.is_empty() {
         return None;
     }

@@ -255,6 +255,9 @@ fn a_revoked_credential_is_gone_at_once_and_access_comes_back_when_somebody_says
     assert_eq!(world.document, Some((Generation(2), 2)));
     assert_eq!(world.run(Some(&wanted), None), End::Waits);
     assert!(world.access.is_empty());
+    world.access.insert(username());
+    assert_eq!(world.run(Some(&wanted), None), End::Waits);
+    assert!(world.access.is_empty(), "somebody who planned before the revocation gave it, and it goes again");
     world.effects.clear();
     let end = world.run_asked(Some(&wanted), Some(&Ask::Acknowledge(None)), None);
     assert_eq!(end, End::Settled, "{:?} {}", world.effects, world.waits_for);
