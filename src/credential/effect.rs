@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Account, Blocked, DeliveryRecord, GivenSource, Import, PermitId, Place, Record, Slot, Slots, Version};
+use super::{
+    Account, Blocked, DeliveryRecord, GivenSource, Import, Permit, PermitId, Place, Record, Slot, Slots, Version,
+};
 use crate::names::{ClusterName, DeliveryName, Generation, Mechanism, UserName};
 use crate::secret::{Iterations, PasswordLength};
 
@@ -227,6 +229,20 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Takes note of a record that this process wrote: the permits that it has and the one before had not are its own. Where
+    /// somebody else's is over by then, a late request may have landed since the look, so what was seen is forgotten (R6).
+    pub fn note_permits(&mut self, before: Option<&Record>, written: &Record) {
+        let known = before.map_or(&[][..], |record| &record.permits);
+        let is_own = |permit: &Permit| self.own_permits.get(&permit.place()) == Some(&permit.id);
+        let over = known.iter().filter(|permit| !written.permits.contains(permit) && !is_own(permit));
+        let names = over.map(|permit| &permit.username).collect::<BTreeSet<_>>();
+        self.looked.retain(|account, _| !names.contains(&account.username));
+        for permit in written.permits.iter().filter(|permit| !known.contains(permit)) {
+            let place = Place { username: permit.username.clone(), mechanism: permit.mechanism };
+            self.own_permits.insert(place, permit.id);
+        }
+    }
+
     /// Takes note of an outcome.
     pub fn advance(&mut self, outcome: Outcome) {
         match outcome {

@@ -184,13 +184,9 @@ impl UserRun {
         }
     }
 
-    /// The permits that the new record has and the old one had not are this process's own.
+    /// Whatever is new about permits is this process's own.
     fn note_record(&mut self, record: Versioned<Record>) {
-        let before = self.record.as_ref().map_or(&[][..], |record| &record.value.permits);
-        for permit in record.value.permits.iter().filter(|permit| !before.contains(permit)) {
-            let place = Place { username: permit.username.clone(), mechanism: permit.mechanism };
-            self.progress.own_permits.insert(place, permit.id);
-        }
+        self.progress.note_permits(self.record.as_ref().map(|record| &record.value), &record.value);
         self.record = Some(record);
         self.has_written = true;
     }

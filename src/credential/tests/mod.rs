@@ -244,3 +244,24 @@ fn what_one_broker_has_lost_is_written_again() {
     assert_eq!(world.effects, ["record-idle", "look", "upsert", "login"]);
     assert!(world.slots()[&SHA_512].everywhere);
 }
+
+/// A late request of before may have landed between that look and the end of its fence.
+#[test]
+fn a_look_of_before_the_end_of_a_fence_is_taken_again() {
+    let world = provisioned();
+    let place = slot_of(Generation(1), SHA_512).place();
+    let mut progress = Progress::default();
+    for name in [&username(), &UserName::parse("another").unwrap()] {
+        progress.advance(Outcome::Looked(Account::new(&cluster(), name), Slots::new()));
+    }
+    let permits = |ids: &[u64]| {
+        let permits = ids.iter().map(|id| Permit::new(PermitId(*id), &place, Content::None, FENCE, world.now()));
+        Record { permits: permits.collect(), ..world.record.clone().unwrap() }
+    };
+    progress.note_permits(Some(&permits(&[1])), &permits(&[1, 9]));
+    assert_eq!((progress.own_permits[&place], progress.looked.len()), (PermitId(9), 2), "the fence is not over");
+    progress.note_permits(Some(&permits(&[1, 9])), &permits(&[1]));
+    assert_eq!(progress.looked.len(), 2, "its own is over, and its requests are answered");
+    progress.note_permits(Some(&permits(&[1])), &permits(&[9]));
+    assert_eq!(progress.looked.keys().map(|account| account.username.as_str()).collect::<Vec<_>>(), ["another"]);
+}

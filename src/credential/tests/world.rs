@@ -390,9 +390,8 @@ impl World {
         for permit in record.permits.iter().filter(|permit| !known.contains(permit)) {
             let boot = self.now().boot;
             self.watch.issue(permit, boot);
-            let place = Place { username: permit.username.clone(), mechanism: permit.mechanism };
-            progress.own_permits.insert(place, permit.id);
         }
+        progress.note_permits(self.record.as_ref(), &record);
         self.record = Some(record);
         self.record_writes += 1;
     }
