@@ -162,6 +162,14 @@ fn a_cluster_that_is_left_while_it_is_away() {
 }
 
 #[test]
+fn a_cluster_that_is_left_and_whose_name_another_one_takes() {
+    let budget = Budget { change: 2, outage: 2, rebuild: 1, ..NONE };
+    let variants = vec![named("payments", 2), named("payments", 1), named("payments", 2)];
+    let left = Scenario::new("a cluster is left, and another one joined", variants);
+    assert_safe(Scenario { budget, ..left });
+}
+
+#[test]
 fn a_cluster_that_is_added() {
     let budget = Budget { rotate: 1, change: 1, outage: 1, ..NONE };
     let added = Scenario::new("a cluster is added", vec![named("payments", 1), named("payments", 2)]);

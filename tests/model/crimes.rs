@@ -10,6 +10,7 @@ use crate::world::{Crime, Pass, STRANGERS, Salt, State, wall};
 impl Scenario {
     /// Crimes of a record write.
     pub fn accuse_record(&self, state: &mut State, record: &Record) {
+        note_revoked(self, state, record);
         let Some(before) = state.store.record.clone() else { return };
         let is_known = before.phase.may_become(record.phase) && before.allotted <= record.allotted;
         let is_planted = matches!(self.plant, Plant::NumberFromActive | Plant::AbortFromVerified);
@@ -38,14 +39,9 @@ impl Scenario {
         let found = state.clusters[cluster].slots[usize::from(place)];
         let Some(record) = state.store.record.clone() else { return };
         let has_salt = |slot: Option<&Slot>, salt: Salt| slot.is_some_and(|slot| salt_in(slot) == salt);
-        if salt != 0 {
-            let cut = |revocation: &kastellan::credential::Revocation| {
-                let is_done = |name| revocation.cuts.get(name).is_some_and(|cut| cut.done_at.is_some());
-                is_done(&self.clusters[cluster]) && revocation.slots.iter().any(|slot| has_salt(Some(slot), salt))
-            };
-            if record.revocation.as_deref().is_some_and(cut) {
-                state.commit(Crime::RevokedAgain);
-            }
+        let at = u8::try_from(cluster).expect("few clusters");
+        if state.revoked.contains(&(at, salt)) {
+            state.commit(Crime::RevokedAgain);
         }
         if found == 0 || found == salt {
             return;
@@ -81,8 +77,9 @@ impl Scenario {
         }
     }
 
-    /// A thief's open connection has whatever access its name has.
-    pub fn note_access(&self, state: &mut State, account: &Account, grants: bool) {
+    /// A thief's open connection has whatever access its name has. A process that planned with a record of before the
+    /// revocation gives it access too, which no permit prevents; whoever comes next takes it away again.
+    pub fn note_access(&self, state: &mut State, pass: &Pass, account: &Account, grants: bool) {
         let revocation = state.record().and_then(|record| record.revocation.as_deref());
         let is_revoked =
             revocation.is_some_and(|revocation| revocation.slots.iter().any(|slot| slot.username == account.username));
@@ -91,8 +88,20 @@ impl Scenario {
         }
         if !grants {
             state.thief.is_cut = true;
-        } else if state.thief.is_cut && state.thief.is_connected {
+        } else if state.thief.is_cut && state.thief.is_connected && pass.is_current {
             state.commit(Crime::ThiefIsBack);
         }
     }
+}
+
+/// What a record says was revoked and taken away stays so, whatever later records say.
+fn note_revoked(scenario: &Scenario, state: &mut State, record: &Record) {
+    let Some(revocation) = &record.revocation else { return };
+    for (index, cluster) in (0..).zip(&scenario.clusters) {
+        if revocation.cuts.get(cluster).is_some_and(|cut| cut.done_at.is_some()) {
+            state.revoked.extend(revocation.slots.iter().map(|slot| (index, salt_in(slot))));
+        }
+    }
+    state.revoked.sort_unstable();
+    state.revoked.dedup();
 }

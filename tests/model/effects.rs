@@ -2,17 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use kastellan::credential::{
-    Account, Effect, Import, MaterialOrder, Origin, Outcome, Phase, Record, Slot, SlotSeen, Slots, Transition,
-};
-use kastellan::names::{ClusterName, Generation};
+use kastellan::credential::{Account, Effect, Outcome, Phase, Record, Seen, Slot, SlotSeen, Slots, Transition};
+use kastellan::names::ClusterName;
 
+use crate::durable::import_file;
 use crate::kept::Kept;
 use crate::observe::{self, Broker, salt_in};
 use crate::scenario::{PERMIT_TICKS, PLACES, Plant, Scenario};
-use crate::world::{
-    Cluster, Crime, Document, Flight, Material, Pass, STRANGERS, Salt, State, canonical, generation_of, salt_of,
-};
+use crate::world::{Cluster, Crime, Document, Flight, Pass, STRANGERS, Salt, State, canonical, generation_of};
 
 /// What becomes of the requests of one effect. Numbers count its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,11 +98,15 @@ impl Scenario {
             Effect::Look(accounts) => self.look(state, &mut pass, accounts, fate),
             Effect::Grant(accounts) | Effect::Withdraw(accounts) => {
                 let grants = matches!(effect, Effect::Grant(_));
+                // Nobody gives access on a cluster that was rebuilt since the pass began: that is seconds.
+                if grants && accounts.iter().any(|account| !self.is_as_seen(state, &pass, &account.cluster)) {
+                    return After::Ends;
+                }
                 for account in accounts {
                     let access = &mut state.clusters[self.cluster_index(&account.cluster)].access;
                     let bit = self.name_bit(account);
                     *access = if grants { *access | bit } else { *access & !bit };
-                    self.note_access(state, account, grants);
+                    self.note_access(state, &pass, account, grants);
                     let outcome = if grants { Outcome::Granted } else { Outcome::Withdrawn };
                     pass.advance(|progress| progress.advance(outcome(account.clone())));
                 }
@@ -153,51 +154,11 @@ impl Scenario {
         }
     }
 
-    fn make_material(&self, state: &mut State, mut pass: Pass, order: &MaterialOrder) -> After {
-        let generation = order.generation.0;
-        let place = u8::try_from(self.place(&order.username, order.mechanism)).expect("few places");
-        let password = match &order.origin {
-            Origin::Generated(_) => None,
-            Origin::Given { .. } => Some(200 + state.given),
-            Origin::SameAs(kept) => match state.material(kept.0) {
-                Some(material) => Some(material.password),
-                None => return After::Ends,
-            },
-        };
-        let known = state.store.materials.iter().find(|(number, _)| *number == generation);
-        let outcome = match known {
-            None => {
-                let noted = state.sent.iter().chain(&state.published).collect::<BTreeSet<_>>();
-                let making = noted.into_iter().filter(|used| generation_of(**used) == generation).count();
-                let salt = salt_of(generation, u8::try_from(making).expect("few makings"));
-                let material = Material { salt, place, password: password.unwrap_or(salt) };
-                state.store.materials.push((generation, Some(material)));
-                state.store.materials.sort_by_key(|(number, _)| *number);
-                Some(salt)
-            }
-            Some((_, Some(found))) => {
-                let fits = found.place == place && password.is_none_or(|password| password == found.password)
-                    || self.plant == Plant::ReuseMaterial;
-                fits.then_some(found.salt)
-            }
-            Some((_, None)) => None,
-        };
-        let outcome = match outcome {
-            Some(salt) => {
-                let source = match &order.origin {
-                    Origin::Given { path, key } => Some(kastellan::credential::GivenSource {
-                        path: path.clone(),
-                        key: key.clone(),
-                        version: observe::given_version(state.given),
-                    }),
-                    Origin::Generated(_) | Origin::SameAs(_) => None,
-                };
-                Outcome::Material { slot: observe::slot(self, place, salt), source }
-            }
-            None => Outcome::MaterialUnusable(Generation(generation)),
-        };
-        pass.advance(|progress| progress.advance(outcome));
-        After::Goes(pass)
+    /// Whether a cluster is the one that the pass saw.
+    fn is_as_seen(&self, state: &State, pass: &Pass, name: &ClusterName) -> bool {
+        let index = self.cluster_index(name);
+        let id = observe::cluster_id(index, &state.clusters[index]);
+        pass.facts.clusters.get(name).and_then(Seen::known).is_some_and(|seen| seen.id == id)
     }
 
     fn write_record(&self, state: &mut State, mut pass: Pass, record: &Record) -> After {
@@ -213,9 +174,10 @@ impl Scenario {
             return After::Goes(pass);
         }
         pass.is_deferred = false;
-        if !pass.is_current {
+        if !pass.is_current && self.plant != Plant::RecordUnconditionally {
             return After::Ends;
         }
+        let record = &self.forgetful(record);
         self.accuse_record(state, record);
         // Whoever is deleted or revoked is cut off, and comes back with what is published then.
         if matches!(record.phase, Phase::Deleting | Phase::Revoking) {
@@ -237,6 +199,18 @@ impl Scenario {
         }
         state.write(Some(kept), self.stale_reads);
         After::Goes(pass)
+    }
+
+    /// The record without what a mistake forgets.
+    fn forgetful(&self, record: &Record) -> Record {
+        let mut record = record.clone();
+        if self.plant == Plant::ForgetDestruction {
+            record.destroy.clear();
+        }
+        if self.plant == Plant::ForgetOwed {
+            record.owed = kastellan::names::SmallMap::new();
+        }
+        record
     }
 
     fn look(&self, state: &State, pass: &mut Pass, accounts: &BTreeSet<Account>, fate: Fate) {
@@ -380,73 +354,6 @@ impl Scenario {
         self.arrive(state, alteration);
     }
 
-    /// R3, or without it.
-    fn put_document(
-        &self,
-        state: &mut State,
-        mut pass: Pass,
-        wanted: Document,
-        outcome: impl Fn(kastellan::credential::Version) -> Outcome,
-    ) -> After {
-        let is_new = match state.store.document {
-            None => true,
-            Some(found) if found == wanted => false,
-            Some(found) if found.generation() < wanted.generation() => true,
-            Some(_) if self.plant == Plant::DocumentUnconditionally => true,
-            Some(_) => return After::Ends,
-        };
-        if let Document::Live { salt, .. } = wanted {
-            if state.material(generation_of(salt)).is_none() {
-                return After::Ends;
-            }
-            state.note_published(salt);
-        }
-        if is_new {
-            if state.store.document.is_some_and(|found| found.generation() > wanted.generation()) {
-                state.commit(Crime::WentBack);
-            }
-            state.store.document = Some(wanted);
-        }
-        pass.advance(|progress| progress.advance(outcome(wanted.version())));
-        After::Goes(pass)
-    }
-
-    /// R4, or without it.
-    fn deliver(&self, state: &mut State, mut pass: Pass, slot: &Slot) -> After {
-        let (place, salt) = (place_of(self, slot), salt_in(slot));
-        let is_older = state.file.is_some_and(|(_, found)| generation_of(found) > slot.generation.0);
-        if is_older && self.plant != Plant::DeliverUnconditionally {
-            return After::Ends;
-        }
-        if state.material(slot.generation.0).is_none() {
-            return After::Ends;
-        }
-        state.note_published(salt);
-        if is_older {
-            state.commit(Crime::WentBack);
-        }
-        if state.file != Some((place, salt)) {
-            state.file = Some((place, salt));
-            state.consumers.iter_mut().for_each(|consumer| consumer.behind_ticks = 0);
-        }
-        let outcome = Outcome::Delivered(self.delivery.clone(), observe::delivered(salt));
-        pass.advance(|progress| progress.advance(outcome));
-        After::Goes(pass)
-    }
-
-    fn destroy(&self, state: &mut State, pass: &mut Pass, generations: &BTreeSet<Generation>) {
-        for generation in generations {
-            let materials = &mut state.store.materials;
-            materials.retain(|(number, _)| *number != generation.0);
-            // What is destroyed can never be written again; a store that forgets is part of one of the mistakes.
-            if self.plant != Plant::NumberFromActive {
-                materials.push((generation.0, None));
-                materials.sort_by_key(|(number, _)| *number);
-            }
-            pass.advance(|progress| progress.advance(Outcome::Destroyed(*generation)));
-        }
-    }
-
     /// The clusters that the document tells applications of, one bit each.
     pub fn told(&self, state: &State) -> u8 {
         let Some(record) = state.record() else { return u8::MAX };
@@ -474,36 +381,6 @@ impl Scenario {
                 || views.all(|slots| password_of(state, slots[usize::from(place)]) == password)
         })
     }
-}
-
-/// Reads a credential back from the delivered file.
-fn import_file(scenario: &Scenario, state: &mut State, mut pass: Pass, import: &Import) -> After {
-    let generation = import.generation.0;
-    let Some((place, salt)) = state.file.filter(|(_, salt)| generation_of(*salt) == generation) else {
-        return After::Ends;
-    };
-    // Keys are derived with the salt that Kafka tells for it.
-    let is_held = import.strangers.iter().any(|stranger| {
-        let at = scenario.place(&stranger.username, stranger.mechanism);
-        at == usize::from(place) && stranger.salt.as_ref().is_some_and(|held| held.bytes()[0] == salt)
-    });
-    if !is_held {
-        return After::Ends;
-    }
-    let material = Material { salt, place, password: salt };
-    let known = state.store.materials.iter().find(|(number, _)| *number == generation);
-    let is_usable = known.is_none_or(|(_, found)| found.as_ref() == Some(&material));
-    if known.is_none() {
-        state.store.materials.push((generation, Some(material)));
-        state.store.materials.sort_by_key(|(number, _)| *number);
-    }
-    let outcome = if is_usable {
-        Outcome::Material { slot: observe::slot(scenario, place, salt), source: None }
-    } else {
-        Outcome::MaterialUnusable(import.generation)
-    };
-    pass.advance(|progress| progress.advance(outcome));
-    After::Goes(pass)
 }
 
 /// The password behind a salt: its own, unless an undo brought an older one back.

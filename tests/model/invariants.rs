@@ -1,10 +1,10 @@
 //! What must be true in every state, and what a process makes of a state that is left alone.
 
-use kastellan::credential::{Ask, Phase, Record, Slot, Strategy};
+use kastellan::credential::{Ask, Owed, Phase, Record, Slot, Strategy};
 use kastellan::names::{ClusterName, UserName};
 
 use crate::effects::{After, Fate, place_of};
-use crate::observe::salt_in;
+use crate::observe::{cluster_id, salt_in};
 use crate::process::Coming;
 use crate::scenario::Scenario;
 use crate::world::{Cluster, Document, Material, Pass, STRANGERS, State, generation_of};
@@ -26,7 +26,9 @@ impl Scenario {
         let is_active = record.active.as_ref().is_some_and(|active| salt_in(active) == salt);
         let is_in_place = self.wanted[0].rotation.as_ref().is_some_and(|one| one.strategy == Strategy::InPlace);
         let is_newer_delivered = state.file.is_some_and(|(_, file)| file != salt);
-        let is_overwritten = record.overwrites() && is_active && (is_in_place || is_newer_delivered);
+        // A restored store does not know what it overwrites there.
+        let is_overwritten = is_in_place && self.is_restored(state)
+            || record.overwrites() && is_active && (is_in_place || is_newer_delivered);
         let is_published = salt >= STRANGERS || !record.is_first();
         !is_revoked && !is_leaving && !is_outdated && !is_overwritten && is_published
     }
@@ -260,13 +262,22 @@ impl Scenario {
                     && leftovers == 1
                     && record.previous.is_none()
                     && record.destroy.is_empty()
-                    && record.owed.is_empty()
+                    && !self.owes(state, record)
                     && active.is_some_and(|(_, salt)| generation_of(salt) == record.generation.0)
                     && self.is_as_given(state, record)
             }
             (Phase::Deleted, None) => clusters && published.is_none() && state.file.is_none(),
             _ => false,
         }
+    }
+
+    /// Whether anything is owed that can be paid: a cluster that burnt down never comes back to take it.
+    fn owes(&self, state: &State, record: &Record) -> bool {
+        let is_there = |name: &ClusterName, owed: &Owed| {
+            let mut clusters = (0..).zip(&state.clusters).zip(&self.clusters);
+            clusters.any(|((index, cluster), at)| at == name && owed.id == cluster_id(index, cluster))
+        };
+        record.owed.iter().any(|(name, owed)| is_there(name, owed))
     }
 
     /// A given password is the one that was given last.

@@ -4,7 +4,7 @@ use kastellan::credential::{Confirm, Strategy};
 
 use crate::bad_days::{flip, given};
 use crate::run::assert_found;
-use crate::scenario::{Budget, Plant, Scenario, rotating};
+use crate::scenario::{Budget, Paused, Plant, Scenario, rotating};
 
 fn none() -> Budget {
     Budget::default()
@@ -17,6 +17,12 @@ fn rotate() -> Budget {
 #[test]
 fn retiring_early() {
     assert_found(Scenario { plant: Plant::RetireEarly, ..flip("retire early", rotate()) }, "I4");
+}
+
+#[test]
+fn retiring_early_locks_people_out() {
+    let early = Scenario { plant: Plant::RetireEarly, ..flip("retire early, clients", rotate()) };
+    assert_found(Scenario { checks: Some("I2 nobody"), ..early }, "I2 nobody");
 }
 
 #[test]
@@ -59,6 +65,19 @@ fn waiting_for_no_fence() {
 }
 
 #[test]
+fn waiting_for_no_fence_overwrites_what_is_in_use() {
+    let budget = Budget { rotate: 2, abort: 1, ..none() };
+    let straggler = flip("R1: no fence, and the slot is used again", budget);
+    assert_found(Scenario { plant: Plant::NoFence, checks: Some("I3"), ..straggler }, "I3");
+}
+
+#[test]
+fn writing_records_unconditionally() {
+    let two = Scenario { controllers: 2, flights: 0, ..flip("record written unconditionally", rotate()) };
+    assert_found(Scenario { plant: Plant::RecordUnconditionally, checks: Some("I5"), ..two }, "I5");
+}
+
+#[test]
 fn aborting_from_verified() {
     let budget = Budget { rotate: 1, abort: 1, ..none() };
     let aborted = flip("R2: abort from VERIFIED", budget);
@@ -73,7 +92,7 @@ fn writing_documents_unconditionally() {
         Scenario {
             controllers: 2,
             flights: 0,
-            paused_before: Some("document"),
+            paused: Some(Paused::Rotating("document")),
             plant: Plant::DocumentUnconditionally,
             ..paused
         },
@@ -89,7 +108,7 @@ fn delivering_unconditionally() {
         Scenario {
             controllers: 2,
             flights: 0,
-            paused_before: Some("deliver"),
+            paused: Some(Paused::Rotating("deliver")),
             plant: Plant::DeliverUnconditionally,
             ..paused
         },
@@ -103,6 +122,20 @@ fn asserting_again_without_a_record_write() {
     let drifted = Scenario::new("R5: re-assertion without a record write", vec![wanted]);
     let budget = Budget { rotate: 1, drift: 1, ..none() };
     assert_found(Scenario { budget, flights: 1, plant: Plant::ReassertWithoutRecord, ..drifted }, "I10");
+}
+
+#[test]
+fn healing_what_is_revoked() {
+    let budget = Budget { revoke: 1, drift: 1, ..none() };
+    let healed = Scenario { controllers: 2, flights: 0, ..flip("R5: self-healing against a revocation", budget) };
+    assert_found(Scenario { plant: Plant::ReassertWithoutRecord, checks: Some("R5"), ..healed }, "R5");
+}
+
+#[test]
+fn giving_access_back_at_once() {
+    let budget = Budget { revoke: 1, ..none() };
+    let revoked = flip("K5: access given back at once", budget);
+    assert_found(Scenario { plant: Plant::GiveBackAtOnce, ..revoked }, "K5");
 }
 
 #[test]
@@ -140,4 +173,17 @@ fn working_on_two_copies() {
         Scenario { controllers: 2, budget: Budget { rotate: 2, ..none() }, plant: Plant::TwoCopies, ..copies },
         "I8",
     );
+}
+
+#[test]
+fn forgetting_what_is_to_be_destroyed() {
+    let forgotten = flip("R11: nothing is kept for destruction", rotate());
+    assert_found(Scenario { plant: Plant::ForgetDestruction, ..forgotten }, "a fresh process");
+}
+
+#[test]
+fn forgetting_what_a_cluster_is_owed() {
+    let budget = Budget { remove: 1, outage: 1, ..none() };
+    let forgotten = flip("R12: nothing is owed", budget);
+    assert_found(Scenario { plant: Plant::ForgetOwed, ..forgotten }, "I8");
 }

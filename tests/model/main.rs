@@ -13,6 +13,7 @@
 mod action;
 mod bad_days;
 mod crimes;
+mod durable;
 mod effects;
 mod invariants;
 mod kept;
@@ -23,4 +24,5 @@ mod process;
 mod run;
 mod scenario;
 mod strategies;
+mod together;
 mod world;

@@ -8,7 +8,7 @@ use crate::action::Action;
 use crate::effects::{After, Fate, place_of};
 use crate::observe::salt_in;
 use crate::process::Coming;
-use crate::scenario::{PERMIT_TICKS, Plant, Scenario, Start};
+use crate::scenario::{PERMIT_TICKS, Paused, Plant, Scenario, Start};
 use crate::world::{Cluster, Consumer, Crime, Pass, STRANGERS, State, Store, Thief, aged};
 
 /// The highest number that is explored.
@@ -160,6 +160,7 @@ impl Model for Scenario {
                 })
             }));
         }
+        properties.retain(|property| self.checks.is_none_or(|checked| property.name.starts_with(checked)));
         properties
     }
 }
@@ -186,6 +187,7 @@ impl Scenario {
             crimes: 0,
             sent: Vec::new(),
             published: Vec::new(),
+            revoked: Vec::new(),
             snapshot: None,
             lost: Vec::new(),
             copy: None,
@@ -210,8 +212,14 @@ impl Scenario {
         let held = if self.start == Start::Stranger { Some((0, STRANGERS)) } else { state.file };
         let reader = Consumer { held, ..self.reader_of(&state) };
         state.consumers.push(reader);
-        if let Some(effect) = self.paused_before {
-            self.pause_before(&mut state, effect);
+        match self.paused {
+            Some(Paused::Rotating(effect)) => self.pause(&mut state, Some(&Ask::Rotate), effect),
+            Some(Paused::AssertingAgain) => {
+                state.clusters[0].alter(0, 0, false);
+                state.hurt(0, 0);
+                self.pause(&mut state, None, "upsert");
+            }
+            None => {}
         }
         if self.plant == Plant::TwoCopies {
             state.copy = Some(Box::new(state.store.clone()));
@@ -219,10 +227,10 @@ impl Scenario {
         state
     }
 
-    /// Lets the first process begin a rotation, and stops it before an effect.
-    fn pause_before(&self, state: &mut State, effect: &str) {
-        let mut pass = self.begin(state, Some(&Ask::Rotate), false).expect("a rotation can begin");
-        self.spend(state, Some(&Ask::Rotate));
+    /// Lets the first process begin, and stops it before an effect.
+    fn pause(&self, state: &mut State, ask: Option<&Ask>, effect: &str) {
+        let mut pass = self.begin(state, ask, false).expect("there is something to do");
+        self.spend(state, ask);
         loop {
             let (before, Coming::Act(coming)) = &*self.upcoming(state, &pass) else { panic!("no {effect} comes") };
             if coming.name() == effect {
@@ -260,9 +268,15 @@ impl Scenario {
         lost.dedup();
         state.lost = lost;
         state.sent.retain(|salt| named.contains(salt));
+        state.revoked.retain(|(_, salt)| named.contains(salt));
         let delivered = state.file.map(|(_, salt)| salt);
         state.published.retain(|salt| named.contains(salt) || delivered == Some(*salt));
         Some(())
+    }
+
+    /// Whether it makes no difference which process is which.
+    fn are_alike(&self) -> bool {
+        self.plant != Plant::TwoCopies && self.paused.is_none()
     }
 
     fn works_on_copy(&self, process: u8) -> bool {
@@ -289,8 +303,7 @@ impl Scenario {
         }
         state.rename_permits();
         // Which process is which makes no difference.
-        let are_alike = self.plant != Plant::TwoCopies;
-        if are_alike && state.passes.len() == 2 && order_of(&state.passes[0]) > order_of(&state.passes[1]) {
+        if self.are_alike() && state.passes.len() == 2 && order_of(&state.passes[0]) > order_of(&state.passes[1]) {
             state.passes.swap(0, 1);
         }
     }
@@ -298,7 +311,7 @@ impl Scenario {
     fn push_begins(&self, state: &State, process: u8, actions: &mut Vec<Action>) {
         // Of several idle processes that are alike the first begins.
         let is_other_idle = state.passes[..usize::from(process)].iter().any(Option::is_none);
-        if is_other_idle && self.plant != Plant::TwoCopies {
+        if is_other_idle && self.are_alike() || self.paused.is_some() && process == 0 {
             return;
         }
         let begin = |ask, is_stale| Action::Begin { process, ask, is_stale };

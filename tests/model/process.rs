@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kastellan::credential::{
-    Ask, Blocked, Context, Effect, PERMITS_MAX, Permit, PermitId, Phase, Progress, Record, Step, Subject, Transition,
-    Wanted, Watch, decide, next,
+    Ask, Blocked, Context, Effect, PERMITS_MAX, PermitId, Phase, Progress, Record, Step, Subject, Transition, Wanted,
+    Watch, decide, next,
 };
 use kastellan::names::BootInstant;
 
@@ -18,7 +18,10 @@ use crate::world::{Pass, State, canonical, now, wall};
 
 /// What was asked before: the machine is a function, and the same pass meets many states of the rest of the world.
 #[derive(Debug, Default)]
-pub struct Answers(Mutex<HashMap<(Pass, [PermitId; PERMITS_MAX]), Arc<(Pass, Coming)>, BuildHasherDefault<Folded>>>);
+pub struct Answers(Mutex<HashMap<Question, Arc<(Pass, Coming)>, BuildHasherDefault<Folded>>>);
+
+/// A pass, and the ids that its next permits would have.
+type Question = (Pass, [PermitId; PERMITS_MAX]);
 
 impl Clone for Answers {
     /// Another scenario may have another mistake in it, and other answers.
@@ -91,6 +94,9 @@ impl Scenario {
             }
             Plant::AbortFromVerified if told.phase == Phase::Verified && ask == Some(&Ask::Abort) => {
                 told.phase = Phase::Prepared;
+            }
+            Plant::GiveBackAtOnce if told.revocation.is_some() => {
+                told.revocation.iter_mut().for_each(|revocation| revocation.restarted_at = Some(wall()));
             }
             _ => return record.clone(),
         }
@@ -179,15 +185,8 @@ impl Pass {
 
     /// Takes note of a record write of its own.
     pub fn note_record(&mut self, written: Record) -> Kept<Record> {
-        let known = self.record.as_ref().map_or(&[][..], |record| &record.permits);
-        let is_new = |permit: &&Permit| known.iter().all(|known| known.id != permit.id);
-        let own = written.permits.iter().filter(is_new).cloned().collect::<Vec<_>>();
-        self.advance(|progress| {
-            for permit in own {
-                let place = kastellan::credential::Place { username: permit.username, mechanism: permit.mechanism };
-                progress.own_permits.insert(place, permit.id);
-            }
-        });
+        let before = self.record.clone();
+        self.advance(|progress| progress.note_permits(before.as_deref(), &written));
         let kept = canonical(written);
         self.record = Some(kept.clone());
         self.watch_record();

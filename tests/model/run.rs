@@ -11,9 +11,10 @@ use crate::scenario::Scenario;
 /// Explores everything; every invariant holds, and what should be possible is.
 pub fn assert_safe(scenario: Scenario) {
     let name = scenario.name;
+    let bounds = scenario.bounds();
     let begun = Instant::now();
     let checker = scenario.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    report(name, &checker, begun);
+    report(name, &bounds, &checker, begun);
     for (property, path) in checker.discoveries() {
         let is_failure = checker.model().property(property).expectation.discovery_is_failure();
         let rest = checker.model().explain(path.last_state());
@@ -46,14 +47,12 @@ fn violation(scenario: &Scenario, actions_max: usize) -> Option<(&'static str, V
     if actions_max == 0 {
         return None;
     }
-    let begun = Instant::now();
     let checker = scenario
         .clone()
         .checker()
         .finish_when(HasDiscoveries::AnyFailures)
         .target_max_depth(actions_max.saturating_add(1));
     let checker = checker.spawn_bfs().join();
-    report(scenario.name, &checker, begun);
     let failures = checker
         .discoveries()
         .into_iter()
@@ -66,9 +65,9 @@ fn story(path: stateright::Path<crate::world::State, crate::action::Action>) -> 
     path.into_actions().iter().map(|action| format!("  {action:?}\n")).collect()
 }
 
-fn report(name: &str, checker: &impl Checker<Scenario>, begun: Instant) {
+fn report(name: &str, bounds: &str, checker: &impl Checker<Scenario>, begun: Instant) {
     let line = format!(
-        "model: {name}: {} states, {} transitions, depth {}, {:.1} s\n",
+        "model: {name} ({bounds}): {} states, {} transitions, depth {}, {:.1} s\n",
         checker.unique_state_count(),
         checker.state_count(),
         checker.max_depth(),

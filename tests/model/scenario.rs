@@ -58,12 +58,20 @@ pub enum Plant {
     RestoreAtOnce,
     /// The second process works on a copy of the store (R10 left out).
     TwoCopies,
+    /// The record is written whatever version stands there (no compare-and-set).
+    RecordUnconditionally,
+    /// Nobody keeps what is to be destroyed (R11 left out).
+    ForgetDestruction,
+    /// Nobody keeps what a cluster that is away is owed (R12 left out).
+    ForgetOwed,
+    /// Access comes back as soon as the revoked credential is gone, with whatever connections there are (K5 forgotten).
+    GiveBackAtOnce,
 }
 
 impl Plant {
     /// Whether it makes something go wrong that never must; the others are found by what is left in the end.
     pub fn does_harm(self) -> bool {
-        !matches!(self, Self::Nothing | Self::NumberFromActive | Self::ReuseMaterial)
+        !matches!(self, Self::Nothing | Self::NumberFromActive | Self::ReuseMaterial | Self::ForgetDestruction)
     }
 }
 
@@ -105,6 +113,15 @@ pub enum Start {
     Stranger,
 }
 
+/// What a process was about to do when it was paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paused {
+    /// A rotation, before this effect.
+    Rotating(&'static str),
+    /// Putting a credential back that somebody deleted, with the request in hand.
+    AssertingAgain,
+}
+
 /// Everything a scenario fixes.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -124,9 +141,11 @@ pub struct Scenario {
     pub start: Start,
     /// Whether a revocation moves the user to another name.
     pub revokes_to_new_name: bool,
-    /// At the beginning one process has come with a rotation as far as this effect, and is paused before it.
-    pub paused_before: Option<&'static str>,
+    /// At the beginning one process has come so far, and is paused; it goes on whenever it likes, and does not come again.
+    pub paused: Option<Paused>,
     pub plant: Plant,
+    /// Only the invariants whose names begin so are checked.
+    pub checks: Option<&'static str>,
     pub user: NamespacedName,
     pub delivery: DeliveryName,
     /// The names that any variant asks for.
@@ -164,8 +183,9 @@ impl Scenario {
             budget: Budget { rotate: 1, ..Budget::default() },
             start: Start::Provisioned,
             revokes_to_new_name: false,
-            paused_before: None,
+            paused: None,
             plant: Plant::Nothing,
+            checks: None,
             user: "payments/payments".parse().expect("a valid name"),
             delivery: DeliveryName::parse("file").expect("a valid name"),
             names,
@@ -177,6 +197,33 @@ impl Scenario {
     pub fn overlap(&self) -> Option<u8> {
         let overlap = self.wanted[0].rotation.as_ref()?.overlap?;
         Some(u8::try_from(overlap.as_secs()).expect("a few ticks"))
+    }
+
+    /// What bounds it, in a few words.
+    pub fn bounds(&self) -> String {
+        let Budget { rotate, abort, revoke, remove, change, drift, stranger, rebuild, outage, restore, give } =
+            self.budget;
+        let counted = [
+            (self.controllers, "process", "processes"),
+            (self.clusters.len(), "cluster", "clusters"),
+            (self.flights, "late request at a time", "late requests at a time"),
+            (rotate.into(), "rotation", "rotations"),
+            (abort.into(), "abort", "aborts"),
+            (revoke.into(), "revocation", "revocations"),
+            (remove.into(), "deletion or undo", "deletions or undos"),
+            (change.into(), "change of the document", "changes of the document"),
+            (drift.into(), "drift", "drifts"),
+            (stranger.into(), "stranger", "strangers"),
+            (rebuild.into(), "rebuilt cluster", "rebuilt clusters"),
+            (outage.into(), "outage or return", "outages or returns"),
+            (restore.into(), "restored store", "restored stores"),
+            (give.into(), "given password", "given passwords"),
+        ];
+        let counted = counted.into_iter().filter(|(count, ..)| *count > 0);
+        let counted = counted.map(|(count, one, more)| format!("{count} {}", if count == 1 { one } else { more }));
+        let lag = self.lag.then(|| "a lagging broker".to_owned());
+        let stale = self.stale_reads.then(|| "stale reads".to_owned());
+        counted.chain(lag).chain(stale).collect::<Vec<_>>().join(", ")
     }
 
     pub fn place(&self, username: &UserName, mechanism: Mechanism) -> usize {

@@ -66,3 +66,37 @@ fn in_place() {
     let in_place = of("in-place, one process, late requests, lag", Strategy::InPlace, 1);
     assert_safe(Scenario { lag: true, flights: 1, ..in_place });
 }
+
+#[test]
+fn flip_with_two_late_requests() {
+    let budget = Budget { rotate: 2, abort: 1, ..Budget::default() };
+    let late = of("flip, abort, rotate again, two late requests", Strategy::MechanismFlip, 1);
+    assert_safe(Scenario { budget, flights: 2, ..late });
+}
+
+#[test]
+fn flip_on_two_clusters_with_lag() {
+    let two = of("flip, two clusters, late and lost requests, lag", Strategy::MechanismFlip, 2);
+    assert_safe(Scenario { lag: true, flights: 1, ..two });
+}
+
+#[test]
+fn dual_user_there_and_back() {
+    let budget = Budget { rotate: 2, abort: 1, ..Budget::default() };
+    let twice = of("dual-user, abort, rotate again", Strategy::DualUser, 1);
+    assert_safe(Scenario { budget, flights: 1, ..twice });
+}
+
+#[test]
+fn dual_user_on_two_clusters() {
+    let two = of("dual-user, two clusters, late and lost requests", Strategy::DualUser, 2);
+    assert_safe(Scenario { flights: 1, ..two });
+}
+
+/// It is never aborted, only rolled forward: whoever asks is refused.
+#[test]
+fn in_place_with_an_abort() {
+    let budget = Budget { rotate: 2, abort: 1, ..Budget::default() };
+    let twice = of("in-place, abort, rotate again", Strategy::InPlace, 1);
+    assert_safe(Scenario { budget, lag: true, flights: 1, ..twice });
+}

@@ -188,6 +188,8 @@ pub struct State {
     pub sent: Vec<Salt>,
     /// Salts that were published.
     pub published: Vec<Salt>,
+    /// Salts that were revoked, by the clusters where they were taken away.
+    pub revoked: Vec<(u8, Salt)>,
     /// A snapshot of the store.
     pub snapshot: Option<Box<Store>>,
     /// Salts that a restored store does not know.
