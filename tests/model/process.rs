@@ -18,7 +18,9 @@ use crate::world::{Pass, State, canonical, now, wall};
 
 /// What was asked before: the machine is a function, and the same pass meets many states of the rest of the world.
 #[derive(Debug, Default)]
-pub struct Answers(Mutex<HashMap<Question, Arc<(Pass, Coming)>, BuildHasherDefault<Folded>>>);
+pub struct Answers(Mutex<Asked>);
+
+type Asked = HashMap<Question, Arc<(Pass, Coming)>, BuildHasherDefault<Folded>>;
 
 /// A pass, and the ids that its next permits would have.
 type Question = (Pass, [PermitId; PERMITS_MAX]);
