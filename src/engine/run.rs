@@ -18,6 +18,10 @@ use crate::secret::Material;
 /// not from the last success: an upsert whose permit runs out each time is renewed by a record write that succeeds.
 const FAILURES_MAX: u32 = 4;
 
+/// How often a user's permits may be renewed in a pass without anything else. Each of six places may need it for a fence and
+/// for a look that lasted; past that, writing a whole wave takes longer than a permit lasts, and would for ever.
+const RENEWALS_MAX: u32 = 16;
+
 /// A user with its plan, and how far it has come.
 pub(super) struct UserRun {
     pub user: NamespacedName,
@@ -31,6 +35,8 @@ pub(super) struct UserRun {
     pub has_written: bool,
     transition: usize,
     failures: BTreeMap<&'static str, u32>,
+    /// Record writes that changed nothing but permits.
+    renewals: u32,
     /// The longest fence of the user's clusters.
     fence: Duration,
 }
@@ -107,6 +113,7 @@ impl UserRun {
             has_written: false,
             transition: 0,
             failures: BTreeMap::new(),
+            renewals: 0,
             fence: Duration::ZERO,
         }
     }
@@ -186,6 +193,12 @@ impl UserRun {
 
     /// Whatever is new about permits is this process's own.
     fn note_record(&mut self, record: Versioned<Record>) {
+        self.renewals += u32::from(self.record.as_ref().is_some_and(|before| is_renewal(&before.value, &record.value)));
+        if self.renewals > RENEWALS_MAX {
+            let why = "its permits are over before anything can be sent under them: the store takes longer to write what \
+                       belongs together than half of the cluster's `admin.fence`";
+            self.end = Some(End::Waiting { why: why.to_owned(), hint: None });
+        }
         self.progress.note_permits(self.record.as_ref().map(|record| &record.value), &record.value);
         self.record = Some(record);
         self.has_written = true;
@@ -202,6 +215,11 @@ impl UserRun {
             }
         }
     }
+}
+
+/// Whether only permits are new.
+fn is_renewal(before: &Record, after: &Record) -> bool {
+    before.permits != after.permits && Record { permits: before.permits.clone(), ..after.clone() } == *before
 }
 
 /// Ids for the permits of one step.
@@ -291,5 +309,60 @@ pub(super) fn link_of<'a>(
         Some(Seen::Known(link)) => Ok(link),
         Some(Seen::Unknown(why)) => Err(Failure::new(effect, format!("{cluster}: {why}"), Disposition::Wait)),
         None => Err(Failure::new(effect, format!("{cluster}: no document declares it"), Disposition::Wait)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::{Authentication, Content, Facts, Permit, Phase, Version};
+    use crate::names::{BootInstant, Mechanism, Now, Scope, UserName};
+
+    fn run() -> UserRun {
+        let username = UserName::parse("payments").unwrap();
+        let user: NamespacedName = "payments/payments".parse().unwrap();
+        let record = Record::blank(user.clone(), Scope::default(), username.clone(), Authentication::Scram);
+        let facts = Facts {
+            clusters: BTreeMap::new(),
+            document: Seen::Known(None),
+            connections: None,
+            deliveries: BTreeMap::new(),
+            source: Seen::Known(None),
+            claimed_by: None,
+        };
+        let plan = UserPlan {
+            username,
+            store: crate::names::StoreName::parse("memory").unwrap(),
+            record: Some(Versioned { version: Version("1".to_owned()), value: record }),
+            wanted: None,
+            transitions: Vec::new(),
+            facts,
+            access: BTreeMap::new(),
+            deliveries: BTreeMap::new(),
+            clusters: Vec::new(),
+        };
+        UserRun::new(user, plan, Now { wall: jiff::Timestamp::UNIX_EPOCH, boot: BootInstant(Duration::ZERO) })
+    }
+
+    /// Writes the record once more, with one permit more.
+    fn renew(run: &mut UserRun, id: u64, change: impl FnOnce(&mut Record)) {
+        let mut record = run.record.clone().unwrap();
+        let place = Place { username: record.value.username.clone(), mechanism: Mechanism::ScramSha512 };
+        let now = Now { wall: jiff::Timestamp::UNIX_EPOCH, boot: BootInstant(Duration::ZERO) };
+        record.value.permits.push(Permit::new(PermitId(id), &place, Content::None, Duration::from_secs(2), now));
+        change(&mut record.value);
+        run.note(Performed { record: Some(record), ..Performed::default() });
+    }
+
+    #[test]
+    fn a_user_whose_permits_always_run_out_is_left_for_another_pass() {
+        let mut run = run();
+        for id in 0..u64::from(RENEWALS_MAX) {
+            renew(&mut run, id, |_| {});
+        }
+        renew(&mut run, 100, |record| record.phase = Phase::Deleting);
+        assert_eq!(run.end, None, "a write that changes more is progress");
+        renew(&mut run, 101, |_| {});
+        assert!(matches!(&run.end, Some(End::Waiting { why, .. }) if why.contains("admin.fence")), "{:?}", run.end);
     }
 }
