@@ -75,23 +75,8 @@ impl Model for Scenario {
                 state.consumers[usize::from(consumer)] = self.reader_of(&state);
             }
             Action::Tick => self.tick(&mut state),
-            Action::Edit { wanted } => {
-                if wanted.is_some() && state.wanted.is_some() {
-                    state.budget.change -= 1;
-                } else {
-                    state.budget.remove -= 1;
-                }
-                state.wanted = wanted;
-            }
-            Action::Meddle { cluster, place, salt } => {
-                if salt == 0 || state.clusters[usize::from(cluster)].slots[usize::from(place)] != 0 {
-                    state.budget.drift -= 1;
-                    state.hurt(cluster, place);
-                } else {
-                    state.budget.stranger -= 1;
-                }
-                state.clusters[usize::from(cluster)].alter(place, salt, self.lag);
-            }
+            Action::Edit { wanted } => edit(&mut state, wanted),
+            Action::Meddle { cluster, place, salt } => self.meddle(&mut state, cluster, place, salt),
             Action::Rebuild { cluster } => {
                 state.budget.rebuild -= 1;
                 state.rebuild(cluster);
@@ -168,6 +153,16 @@ impl Model for Scenario {
 /// Something to order passes by.
 fn order_of(pass: &Option<Box<Pass>>) -> u64 {
     crate::kept::digest(pass)
+}
+
+/// The documents change to another variant, or the user's goes or comes back.
+fn edit(state: &mut State, wanted: Option<u8>) {
+    if wanted.is_some() && state.wanted.is_some() {
+        state.budget.change -= 1;
+    } else {
+        state.budget.remove -= 1;
+    }
+    state.wanted = wanted;
 }
 
 impl Scenario {
@@ -247,6 +242,17 @@ impl Scenario {
 
     pub fn is_given(&self) -> bool {
         matches!(self.wanted[0].authentication, WantedAuthentication::Scram { given: Some(_), .. })
+    }
+
+    /// Somebody else puts something into a slot, or deletes what is there.
+    fn meddle(&self, state: &mut State, cluster: u8, place: u8, salt: u8) {
+        if salt == 0 || state.clusters[usize::from(cluster)].slots[usize::from(place)] != 0 {
+            state.budget.drift -= 1;
+            state.hurt(cluster, place);
+        } else {
+            state.budget.stranger -= 1;
+        }
+        state.clusters[usize::from(cluster)].alter(place, salt, self.lag);
     }
 
     /// R9: all processes are stopped, and nothing is on its way any more. `None` before that.
