@@ -93,7 +93,7 @@ pub struct Record {
     pub deletion_policy: DeletionPolicy,
     /// Set from DELETING on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deletion: Option<Deletion>,
+    pub deletion: Option<Box<Deletion>>,
     /// When the active credential was published, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_at: Option<Timestamp>,

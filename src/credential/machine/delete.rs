@@ -78,7 +78,7 @@ fn enter(record: &Record, context: &Context<'_>) -> Step {
     deleting.allotted = record.allotted.next();
     let kept = kept_for_undo(record);
     let at = context.now.wall;
-    deleting.deletion = Some(Deletion { at, undo_until: after(at, context.undo_for), kept });
+    deleting.deletion = Some(Box::new(Deletion { at, undo_until: after(at, context.undo_for), kept }));
     // Whatever else there is is nobody's any more; its material need not wait for an undo.
     deleting.destroy.extend(record.slots().map(|slot| slot.generation));
     deleting.destroy.retain(|generation| Some(*generation) != kept);
