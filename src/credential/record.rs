@@ -357,4 +357,21 @@ impl Record {
             (None, _) | (_, None) => false,
         }
     }
+
+    /// The slot of the newest credential that may be found published. One that is being published for the first time may have
+    /// been delivered already; what a user that comes back calls active is from before its deletion.
+    pub fn newest_published(&self) -> Option<&Slot> {
+        let may_be_out = match self.phase {
+            Phase::Verified | Phase::Revoking => true,
+            Phase::Prepared => self.is_first() || self.overwrites(),
+            Phase::Idle
+            | Phase::Published
+            | Phase::Confirmed
+            | Phase::Retiring
+            | Phase::Aborting
+            | Phase::Deleting
+            | Phase::Deleted => false,
+        };
+        self.pending.as_deref().filter(|_| may_be_out).or(self.active.as_ref())
+    }
 }

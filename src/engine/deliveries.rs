@@ -7,7 +7,7 @@ use super::connect::Links;
 use super::observe::Whom;
 use super::run::{Failure, Job, Performed};
 use super::store_effects::{live_credential, load_material};
-use crate::credential::{DeliveryRecord, DeliveryState, Effect, Outcome, Phase, Record, Seen, Slot, Wanted};
+use crate::credential::{DeliveryRecord, DeliveryState, Effect, Outcome, Record, Seen, Wanted};
 use crate::deliver::{
     Deliveries, DeliveryError, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal,
 };
@@ -100,7 +100,7 @@ fn request(
     let Some(cluster) = desired.clusters.get(&delivery.cluster) else {
         return Err(format!("no document declares cluster `{}`", delivery.cluster));
     };
-    let slot = record.filter(|record| record.claims_username()).and_then(newest_published);
+    let slot = record.filter(|record| record.claims_username()).and_then(Record::newest_published);
     Ok(DeliveryRequest {
         user: user.clone(),
         name: name.clone(),
@@ -124,26 +124,9 @@ pub(super) fn target_of(links: &Links, delivery: &DesiredDelivery) -> Result<Tar
     })
 }
 
-/// The slot of the newest credential that may be found published. One that is being published for the first time may have
-/// been delivered already; what a user that comes back calls active is from before its deletion.
-fn newest_published(record: &Record) -> Option<&Slot> {
-    let may_be_out = match record.phase {
-        Phase::Verified | Phase::Revoking => true,
-        Phase::Prepared => record.is_first() || record.overwrites(),
-        Phase::Idle
-        | Phase::Published
-        | Phase::Confirmed
-        | Phase::Retiring
-        | Phase::Aborting
-        | Phase::Deleting
-        | Phase::Deleted => false,
-    };
-    record.pending.as_deref().filter(|_| may_be_out).or(record.active.as_ref())
-}
-
 /// The name in Kafka that a delivery carries now.
 fn published_name<'a>(wanted: &'a Wanted, record: Option<&'a Record>) -> &'a UserName {
-    let slot = record.filter(|record| record.claims_username()).and_then(newest_published);
+    let slot = record.filter(|record| record.claims_username()).and_then(Record::newest_published);
     slot.map_or(&wanted.names()[0], |slot| &slot.username)
 }
 

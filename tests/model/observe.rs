@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kastellan::credential::{
-    AccessFact, AccountFacts, Afterlife, ClusterFacts, DeliveryRecord, DeliveryState, Facts, Phase, Record, Seen, Slot,
+    AccessFact, AccountFacts, Afterlife, ClusterFacts, DeliveryRecord, DeliveryState, Facts, Record, Seen, Slot,
     SlotSeen, Slots, Wanted,
 };
 use kastellan::names::{ClusterId, ClusterName, Generation, RotationId, UserName};
@@ -68,22 +68,6 @@ pub fn look(scenario: &Scenario, cluster: &Cluster, username: &UserName, broker:
     slots
 }
 
-/// What the file should say, by the record: whose credential is the newest that may be out.
-fn newest_published(record: &Record) -> Option<&Slot> {
-    let may_be_out = match record.phase {
-        Phase::Verified | Phase::Revoking => true,
-        Phase::Prepared => record.is_first() || record.overwrites(),
-        Phase::Idle
-        | Phase::Published
-        | Phase::Confirmed
-        | Phase::Retiring
-        | Phase::Aborting
-        | Phase::Deleting
-        | Phase::Deleted => false,
-    };
-    record.pending.as_deref().filter(|_| may_be_out).or(record.active.as_ref())
-}
-
 pub fn delivered(salt: Salt) -> DeliveryRecord {
     DeliveryRecord {
         kind: "file".to_owned(),
@@ -95,7 +79,7 @@ pub fn delivered(salt: Salt) -> DeliveryRecord {
 
 fn delivery(scenario: &Scenario, state: &State, record: Option<&Record>) -> DeliveryState {
     let pending = |why: &str| DeliveryState::Pending { why: why.into(), kind: "file", target: "/x".into() };
-    let published = record.filter(|record| record.claims_username()).and_then(newest_published);
+    let published = record.filter(|record| record.claims_username()).and_then(Record::newest_published);
     let newest = published.map_or(1, |slot| slot.generation.0);
     let Some((_, salt)) = state.file else { return pending("missing") };
     if generation_of(salt) > newest {
