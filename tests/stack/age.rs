@@ -1,10 +1,11 @@
 //! The `age` program: the one on `PATH`, else built by Go.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use super::StackError;
-use super::programs::{cache_folder, find, run};
+use super::programs::{built_by_go, find, run};
 
 const VERSION: &str = "v1.2.1";
 
@@ -13,13 +14,13 @@ const VERSION: &str = "v1.2.1";
 /// # Errors
 /// [`StackError::MissingProgram`] where it is neither installed nor can be built, because there is no Go.
 pub fn age() -> Result<PathBuf, StackError> {
-    let built = cache_folder().join(format!("age-{VERSION}/age"));
-    if let Some(found) = find("age").or_else(|| built.is_file().then(|| built.clone())) {
+    if let Some(found) = find("age") {
         return Ok(found);
     }
     let missing = StackError::MissingProgram { program: "age", install: "apt-get install -y age" };
-    let go = find("go").ok_or(missing)?;
-    let folder = built.parent().expect("a file in a folder");
-    run(Command::new(go).args(["install", &format!("filippo.io/age/cmd/age@{VERSION}")]).env("GOBIN", folder))?;
-    Ok(built)
+    built_by_go("age", VERSION, missing, |go, folder| {
+        let package = format!("filippo.io/age/cmd/age@{VERSION}");
+        run(Command::new(go).args(["install", &package]).env("GOBIN", folder))?;
+        fs::rename(folder.join("age"), folder.join("built")).map_err(StackError::io("name what was built"))
+    })
 }

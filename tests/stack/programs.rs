@@ -1,6 +1,7 @@
 //! Where programs and downloads are found, and what installs a missing one.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::StackError;
@@ -42,6 +43,36 @@ fn on_path(program: &'static str) -> Result<PathBuf, StackError> {
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
+}
+
+/// A program that `build` makes, once: told where `go` is, it leaves it as `built` in the folder that it is given. Without Go,
+/// `missing` says so.
+///
+/// # Guarantees
+/// A built program is complete: it appears by a rename, under a lock that all processes of this user share.
+pub fn built_by_go(
+    name: &str,
+    version: &str,
+    missing: StackError,
+    build: impl FnOnce(&Path, &Path) -> Result<(), StackError>,
+) -> Result<PathBuf, StackError> {
+    let home = cache_folder().join(format!("{name}-{version}"));
+    let built = home.join(name);
+    if built.is_file() {
+        return Ok(built);
+    }
+    let go = find("go").ok_or(missing)?;
+    let what = || StackError::io(format!("prepare `{}`", home.display()));
+    fs::create_dir_all(&home).map_err(what())?;
+    let lock = File::create(home.join("lock")).map_err(what())?;
+    lock.lock().map_err(what())?;
+    if built.is_file() {
+        return Ok(built);
+    }
+    let folder = tempfile::tempdir_in(&home).map_err(what())?;
+    build(&go, folder.path())?;
+    fs::rename(folder.path().join("built"), &built).map_err(what())?;
+    Ok(built)
 }
 
 /// Runs a program to its end; its output goes into the error if it fails.

@@ -1,12 +1,12 @@
 //! kube-apiserver and etcd, built by Go and kept outside the checkout.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::stack::StackError;
-use crate::stack::programs::{cache_folder, find, run};
+use crate::stack::programs::{built_by_go, find, run};
 
 const KUBERNETES: &str = "1.36.3";
 const ETCD: &str = "3.7.3";
@@ -62,9 +62,6 @@ fn build(go: &Path, folder: &Path, package: &str, version: &str, flags: &str) ->
 }
 
 /// Finds a program, or has it built.
-///
-/// # Guarantees
-/// A built program is complete: it appears by a rename, under a lock that all processes of this user share.
 fn program(
     name: &'static str,
     variable: &str,
@@ -74,19 +71,6 @@ fn program(
     if let Some(stated) = std::env::var_os(variable).map(PathBuf::from).or_else(|| find(name)) {
         return Ok(stated);
     }
-    let home = cache_folder().join(format!("{name}-{version}"));
-    let built = home.join(name);
-    let what = || StackError::io(format!("prepare `{}`", home.display()));
-    fs::create_dir_all(&home).map_err(what())?;
-    let lock = File::create(home.join("lock")).map_err(what())?;
-    lock.lock().map_err(what())?;
-    if built.is_file() {
-        return Ok(built);
-    }
     let install = "apt-get install -y golang-go (1.26 or newer), which builds it";
-    let go = find("go").ok_or(StackError::MissingProgram { program: name, install })?;
-    let folder = tempfile::tempdir_in(&home).map_err(what())?;
-    build(&go, folder.path())?;
-    fs::rename(folder.path().join("built"), &built).map_err(what())?;
-    Ok(built)
+    built_by_go(name, version, StackError::MissingProgram { program: name, install }, build)
 }
