@@ -12,9 +12,11 @@
 
 mod documents;
 mod layout;
+mod settings;
+
+pub use settings::VaultStoreSettings;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,8 +32,7 @@ use super::{StoreError, first_of_each, payload, payload_error};
 use crate::credential::{CredentialDocument, Record, Version, Versioned};
 use crate::names::{Generation, NamespacedName, Segment, StoreName};
 use crate::secret::{Material, Secret};
-use crate::spec::{FilePath, StorePath, VaultAuth, VaultStoreSpec};
-use crate::vault::{KeySettings, KvPath, LoginSettings, Read, SecretIdForm, Stored, Vault, VaultError, VaultSettings};
+use crate::vault::{KeySettings, KvPath, Read, Stored, Vault, VaultError};
 use documents::{decode_record, encode_record, is_tombstone, tombstone};
 use layout::Layout;
 
@@ -55,57 +56,6 @@ const VERSIONS_SENSIBLE: u64 = 3;
 
 /// Two who put keys into one input at once; a third conflict means that somebody writes there all the time.
 const INPUT_ATTEMPTS: usize = 3;
-
-/// Where Vault mounts the AppRole method unless it is told otherwise.
-const APP_ROLE_MOUNT: &str = "approle";
-
-/// Where a store in Vault is.
-#[derive(Debug, Clone)]
-pub struct VaultStoreSettings {
-    /// Name of the `CredentialStore`.
-    pub name: StoreName,
-    /// The server, the mount and the login.
-    pub vault: VaultSettings,
-    /// What everything lies below; may be empty.
-    pub prefix: Vec<Segment>,
-    /// Where given passwords may be read, e.g. `imports/`.
-    pub inputs: Vec<String>,
-}
-
-impl VaultStoreSettings {
-    /// The settings of a document; `resolve` makes a path of it absolute.
-    ///
-    /// # Errors
-    /// Those of `resolve`.
-    pub(super) fn of_document<E>(
-        name: &StoreName,
-        spec: &VaultStoreSpec,
-        inputs: Vec<String>,
-        resolve: impl Fn(&FilePath) -> Result<PathBuf, E>,
-    ) -> Result<Self, E> {
-        let segments = |path: &StorePath| path.segments().to_vec();
-        let approle = || vec![Segment::parse(APP_ROLE_MOUNT).expect("a plain word is a segment")];
-        let login = match &spec.auth {
-            VaultAuth::TokenFile(file) => LoginSettings::TokenFile(resolve(file)?),
-            VaultAuth::AppRole { role_id, secret_id_file, wrapped, mount } => LoginSettings::AppRole {
-                mount: mount.as_ref().map_or_else(approle, segments),
-                role_id: role_id.clone(),
-                secret_id_file: resolve(secret_id_file)?,
-                secret_id: if *wrapped { SecretIdForm::Wrapped } else { SecretIdForm::Plain },
-            },
-        };
-        let vault = VaultSettings {
-            address: spec.address.clone(),
-            namespace: spec.namespace.clone(),
-            mount: segments(&spec.mount),
-            ca_file: spec.ca_file.as_ref().map(resolve).transpose()?,
-            tls_server_name: spec.tls_server_name.clone(),
-            login,
-        };
-        let prefix = spec.path_prefix.as_ref().map(segments).unwrap_or_default();
-        Ok(Self { name: name.clone(), vault, prefix, inputs })
-    }
-}
 
 /// A store in Vault. What it can do is a matter of its token.
 #[derive(Debug)]
