@@ -7,7 +7,7 @@ use kastellan::names::Operation;
 use serde_json::json;
 
 use super::crashes::die;
-use super::{Subject, Witness, copy, restore, witness};
+use super::{Subject, Witness, alone, copy, restore, witness};
 use crate::operator::{Operator, Outcome, Snapshot, Transport, cluster_document};
 use crate::stack::{ClusterBuilder, KafkaVersion, Rights, unique_name, wait_until};
 
@@ -311,8 +311,7 @@ fn a_store_that_is_restored_from_an_older_snapshot_changes_nothing_until_somebod
 
 #[test]
 fn a_broker_that_is_gone_for_good_holds_a_rotation_until_it_is_unregistered() {
-    let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).nodes(3).start().unwrap();
-    let witness: &'static Witness = Box::leak(Box::new(Witness::of(cluster)));
+    let witness = alone(ClusterBuilder::new(KafkaVersion::V4_3_1).nodes(3));
     let operator = witness.operator();
     let mut subject = provisioned(witness, &operator, 1, FLIP).remove(0);
     cut(&subject, "after:upsert");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kastellan::names::Mechanism;
 use serde_json::json;
 
-use super::{Published, Subject, Witness, witness};
+use super::{Published, Subject, Witness, alone, witness};
 use crate::operator::{Operator, Transport};
 use crate::stack::kafka::principal;
 use crate::stack::{Cluster, ClusterBuilder, KafkaVersion, wait_until};
@@ -18,8 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A second cluster of one node, which can be stopped, beside the witness.
 fn beside(witness: &'static Witness) -> (&'static Witness, Operator<'static>) {
-    let other = ClusterBuilder::new(KafkaVersion::V3_9_2).restarted().start().unwrap();
-    let other: &'static Witness = Box::leak(Box::new(Witness::of(other)));
+    let other = alone(ClusterBuilder::new(KafkaVersion::V3_9_2).restarted());
     let clusters = [("kafka", &witness.cluster, Transport::Plaintext), ("dr", &other.cluster, Transport::Plaintext)];
     let mut operator = Operator::with(&clusters);
     operator.stop_watching();

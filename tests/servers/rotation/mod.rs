@@ -58,6 +58,11 @@ fn witness(version: KafkaVersion) -> &'static Witness {
     slot.get_or_init(|| Witness::of(ClusterBuilder::new(version).nodes(nodes).start().unwrap()))
 }
 
+/// A cluster of one test's own: one that is set up otherwise, or whose brokers are stopped.
+fn alone(builder: ClusterBuilder) -> &'static Witness {
+    Box::leak(Box::new(Witness::of(builder.start().unwrap())))
+}
+
 impl Witness {
     fn of(cluster: Cluster) -> Self {
         Self { cluster, refused: AtomicUsize::new(0), quiet: RwLock::new(()) }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Published, Subject, Witness, witness};
+use super::{Published, Subject, Witness, alone, witness};
+use crate::operator::Operator;
 use crate::stack::{ClusterBuilder, KafkaVersion, pause};
 
 const FLIP: &str = "authentication: {type: scram}, rotation: {strategy: mechanism-flip, overlap: 1h}";
@@ -67,6 +68,15 @@ impl Thief {
     }
 }
 
+/// A user with a topic, whose credential works.
+fn to_be_stolen<'o>(witness: &'static Witness, operator: &'o Operator<'static>) -> Subject<'o> {
+    let mut subject = Subject::declare(witness, operator, "stolen", FLIP);
+    operator.apply(&[]).exits(0);
+    subject.advance("at first");
+    witness.cluster.create_topic(&subject.name).unwrap();
+    subject
+}
+
 /// What a revocation took, for people who read the output of the test.
 #[track_caller]
 fn tell(what: &str, asked: Instant, done: Instant, haul: &Haul) {
@@ -84,14 +94,10 @@ fn tell(what: &str, asked: Instant, done: Instant, haul: &Haul) {
 
 #[test]
 fn without_reauthentication_access_comes_back_after_a_restart_and_a_thief_never_does() {
-    let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).restarted().start().unwrap();
-    let witness: &'static Witness = Box::leak(Box::new(Witness::of(cluster)));
+    let witness = alone(ClusterBuilder::new(KafkaVersion::V4_3_1).restarted());
     let operator = witness.operator();
-    let mut subject = Subject::declare(witness, &operator, "stolen", FLIP);
-    operator.apply(&[]).exits(0);
-    subject.advance("at first");
+    let mut subject = to_be_stolen(witness, &operator);
     let name = subject.name.clone();
-    witness.cluster.create_topic(&name).unwrap();
     let thief = Thief::begin(witness, subject.newest(), &name);
     pause(Duration::from_millis(500));
 
@@ -120,14 +126,10 @@ fn without_reauthentication_access_comes_back_after_a_restart_and_a_thief_never_
 fn with_reauthentication_access_comes_back_by_itself_and_a_thief_never_does() {
     let seconds = 3;
     let builder = ClusterBuilder::new(KafkaVersion::V4_3_1);
-    let cluster = builder.property("connections.max.reauth.ms", &(seconds * 1000).to_string()).start().unwrap();
-    let witness: &'static Witness = Box::leak(Box::new(Witness::of(cluster)));
+    let witness = alone(builder.property("connections.max.reauth.ms", &(seconds * 1000).to_string()));
     let operator = witness.operator();
-    let mut subject = Subject::declare(witness, &operator, "stolen", FLIP);
-    operator.apply(&[]).exits(0);
-    subject.advance("at first");
+    let mut subject = to_be_stolen(witness, &operator);
     let name = subject.name.clone();
-    witness.cluster.create_topic(&name).unwrap();
     let thief = Thief::begin(witness, subject.newest(), &name);
     pause(Duration::from_millis(500));
 
@@ -153,12 +155,9 @@ fn with_reauthentication_access_comes_back_by_itself_and_a_thief_never_does() {
 fn where_brokers_issue_delegation_tokens_access_comes_back_when_somebody_says_that_none_is_left() {
     let seconds = 1;
     let builder = ClusterBuilder::new(KafkaVersion::V3_9_2).property("delegation.token.secret.key", "of-the-brokers");
-    let cluster = builder.property("connections.max.reauth.ms", &(seconds * 1000).to_string()).start().unwrap();
-    let witness: &'static Witness = Box::leak(Box::new(Witness::of(cluster)));
+    let witness = alone(builder.property("connections.max.reauth.ms", &(seconds * 1000).to_string()));
     let operator = witness.operator();
-    let mut subject = Subject::declare(witness, &operator, "stolen", FLIP);
-    operator.apply(&[]).exits(0);
-    subject.advance("at first");
+    let mut subject = to_be_stolen(witness, &operator);
     let name = subject.name.clone();
     operator.run(&["rotate", &name, "--revoke-now", "--auto-approve"]).exits(4).says("delegation tokens");
     pause(Duration::from_secs(seconds + 6));
@@ -175,11 +174,8 @@ fn where_brokers_issue_delegation_tokens_access_comes_back_when_somebody_says_th
 fn under_another_name_access_comes_back_at_once_and_a_thief_has_none() {
     let witness = witness(KafkaVersion::V4_3_1);
     let operator = witness.operator();
-    let mut subject = Subject::declare(witness, &operator, "stolen", FLIP);
-    operator.apply(&[]).exits(0);
-    subject.advance("at first");
+    let mut subject = to_be_stolen(witness, &operator);
     let name = subject.name.clone();
-    witness.cluster.create_topic(&name).unwrap();
     let command = ["rotate", &name, "--revoke-now", "--new-principal", "--auto-approve"];
     operator.run(&command).exits(4).says("give the document another `username`");
     assert_eq!(subject.record()["phase"], json!("IDLE"));
