@@ -238,8 +238,7 @@ impl Progress {
         let names = over.map(|permit| &permit.username).collect::<BTreeSet<_>>();
         self.looked.retain(|account, _| !names.contains(&account.username));
         for permit in written.permits.iter().filter(|permit| !known.contains(permit)) {
-            let place = Place { username: permit.username.clone(), mechanism: permit.mechanism };
-            self.own_permits.insert(place, permit.id);
+            self.own_permits.insert(permit.place(), permit.id);
         }
     }
 

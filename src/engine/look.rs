@@ -131,12 +131,11 @@ async fn peek_salts(
     let peeks = logins.peek_many(&requests).await;
     let asked = requests.iter().map(|(_, user, mechanism)| ((*user).clone(), *mechanism));
     let mut peeks = asked.zip(peeks).collect::<BTreeMap<_, _>>();
-    let peek = |user: &UserName, mechanism: Mechanism| match peeks.remove(&(user.clone(), mechanism)) {
+    let mut peek = |user: &UserName, mechanism: Mechanism| match peeks.remove(&(user.clone(), mechanism)) {
         None => Ok(None),
         Some(Peek::Credential { salt, iterations }) => Ok(Some((salt, iterations))),
         Some(Peek::Failed(outcome)) => Err(explain(&outcome).why),
     };
-    let mut peek = peek;
     shown.into_iter().map(|shown| assemble(shown, &mut peek)).collect()
 }
 
