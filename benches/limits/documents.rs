@@ -3,9 +3,6 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// How long a request may be late, as the documents say.
-pub const FENCE_SECONDS: u64 = 20;
-
 /// ACLs of each user.
 pub const ACLS_PER_USER: usize = 5;
 
@@ -19,15 +16,14 @@ pub fn user_document(name: &str) -> String {
     )
 }
 
-/// Documents of `users` users, some thousands a file, beside a store and a cluster whose users flip with this overlap. Its fence
-/// is short, because what the bench does in minutes is days apart elsewhere, but a permit (half of it) still lasts for a wave.
+/// Documents of `users` users, some thousands a file, beside a store and a cluster whose users flip with this overlap.
 pub fn write(folder: &Path, prefix: &str, users: usize, brokers: [&str; 2], overlap: &str) -> std::io::Result<()> {
     let [admin, clients] = brokers;
     let head = format!(
         "apiVersion: kastellan.io/v1alpha1\nkind: CredentialStore\nmetadata: {{name: local}}\nspec:\n  \
          age: {{directory: ../store, identityFile: ../identity.txt}}\n---\n\
          apiVersion: kastellan.io/v1alpha1\nkind: KafkaCluster\nmetadata: {{name: bench}}\nspec:\n  \
-         bootstrapServers: \"{admin}\"\n  admin: {{fence: {FENCE_SECONDS}s, authentication: {{type: scram-sha-512, username: kastellan, \
+         bootstrapServers: \"{admin}\"\n  admin: {{authentication: {{type: scram-sha-512, username: kastellan, \
          password: {{valueFrom: {{env: KAFKA_ADMIN_PASSWORD}}}}}}}}\n  clients: {{bootstrapServers: \"{clients}\", \
          mechanisms: [scram-sha-512, scram-sha-256]}}\n  \
          defaults: {{rotation: {{strategy: mechanism-flip, overlap: {overlap}}}}}\n"

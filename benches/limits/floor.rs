@@ -5,14 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use kastellan::credential::{Connection, CredentialDocument, LiveCredential, Record};
 use kastellan::kafka::{
-    Admin, Authentication, ClientsEndpoint, Deadlines, Endpoint, LoginOutcome, LoginRequest, LoginTarget, Logins,
+    Admin, Authentication, ClientsEndpoint, Deadlines, Endpoint, LoginOutcome, LoginRequest, LoginTarget, Logins, Peek,
     ScramAlteration, ScramChange,
 };
 use kastellan::names::{
-    AclRule, Generation, HostPort, Mechanism, NamespacedName, Operation, PatternType, Permission, Principal,
+    AclRule, BrokerId, Generation, HostPort, Mechanism, NamespacedName, Operation, PatternType, Permission, Principal,
     ResourceType, RotationId, StoreName, UserName,
 };
 use kastellan::secret::{Iterations, Material, PasswordLength, Randomness, ScramCredential, draw_password, draw_salt};
@@ -75,13 +76,14 @@ impl<'a> Floor<'a> {
         Ok(self.total)
     }
 
-    /// A rotation of all of them to the other mechanism, up to its publication.
+    /// A rotation of all of them to the other mechanism, up to its publication; they have credentials of a first apply.
     pub async fn rotation(mut self, folder: &Path) -> Outcome<f64> {
         let admin = self.admin().await?;
         let started = Instant::now();
         let credentials = derive(self.names.len(), Mechanism::ScramSha256);
         self.part("PBKDF2, SHA-256", started);
-        self.upsert_and_log_in(&admin, &credentials).await?;
+        let logins = self.upsert_and_log_in(&admin, &credentials).await?;
+        self.look(&admin, &logins).await?;
         let started = Instant::now();
         write_store(&folder.join("rotation-floor"), &self.names, credentials, 3).await?;
         self.part("encrypting, and durable writes (3 records, 1 material, 1 credential each)", started);
@@ -103,7 +105,25 @@ impl<'a> Floor<'a> {
         Ok(Admin::connect(endpoint, Deadlines::default()).await?)
     }
 
-    async fn upsert_and_log_in(&mut self, admin: &Admin, credentials: &[ScramCredential]) -> Outcome<()> {
+    /// What has to be known before a slot is changed (R6): which credentials every broker shows, and the salt of each.
+    async fn look(&mut self, admin: &Admin, logins: &Logins) -> Outcome<()> {
+        let brokers = brokers_of(admin);
+        let users = self.names.iter().map(UserName::parse).collect::<Result<Vec<_>, _>>()?;
+        let started = Instant::now();
+        for users in users.chunks(BATCH) {
+            for listing in join_all(brokers.iter().map(|&broker| admin.describe_scram(Some(broker), users))).await {
+                assert_eq!(listing?.len(), users.len(), "a broker does not show every user");
+            }
+            let targets = brokers.iter().cycle().map(|&broker| LoginTarget::Broker(broker));
+            let peeks = targets.zip(users).map(|(target, user)| (target, user, Mechanism::ScramSha512));
+            let peeks = logins.peek_many(&peeks.collect::<Vec<_>>()).await;
+            assert!(peeks.iter().all(|peek| matches!(peek, Peek::Credential { .. })), "a salt was not told");
+        }
+        self.part(&format!("looks: a description by each broker, and {} salts", users.len()), started);
+        Ok(())
+    }
+
+    async fn upsert_and_log_in(&mut self, admin: &Admin, credentials: &[ScramCredential]) -> Outcome<Logins> {
         let started = Instant::now();
         let users = self.names.iter().map(UserName::parse).collect::<Result<Vec<_>, _>>()?;
         let pairs = users.iter().zip(credentials).collect::<Vec<_>>();
@@ -112,7 +132,7 @@ impl<'a> Floor<'a> {
             assert!(outcomes.iter().all(|(_, outcome)| outcome.is_success()), "an upsert was refused");
         }
         self.part("SCRAM upserts", started);
-        let brokers = admin.cluster().brokers.keys().copied().collect::<Vec<_>>();
+        let brokers = brokers_of(admin);
         admin.barrier(&brokers, std::time::Duration::from_secs(20)).await;
         let endpoint = ClientsEndpoint {
             bootstrap: HostPort::parse_list(&self.cluster.bootstrap(Listener::Clients))?,
@@ -136,8 +156,12 @@ impl<'a> Floor<'a> {
             assert!(outcomes.iter().all(|outcome| matches!(outcome, LoginOutcome::LoggedIn(_))), "a login failed");
         }
         self.part(&format!("{} logins", pairs.len() * brokers.len()), started);
-        Ok(())
+        Ok(logins)
     }
+}
+
+fn brokers_of(admin: &Admin) -> Vec<BrokerId> {
+    admin.cluster().brokers.keys().copied().collect()
 }
 
 /// Keys on all cores.

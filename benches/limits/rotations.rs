@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kastellan::credential::{Ask, Phase, Seen};
 use kastellan::engine::{self, Event, Events, Finished, Limits, Links, Mode, Surroundings, Whom};
@@ -13,7 +13,7 @@ use kastellan::state::{Desired, Selection, resolve};
 
 use super::bench::{Bench, effects_of};
 use super::report::{Report, say};
-use super::stack::{Listener, pause};
+use super::stack::Listener;
 use super::{Outcome, documents, process};
 
 /// Users of the cluster among whom one is rotated.
@@ -40,8 +40,7 @@ pub fn measure_all(report: &mut Report, bench: &Bench<'_>, users: usize, floor: 
     let until_published = per_user(&effects);
     report.note("rotation: record writes per user until it is published", until_published, "");
 
-    // By then, whatever the first apply sent to these slots is long answered.
-    pause(Duration::from_secs(2 * documents::FENCE_SECONDS));
+    bench.let_permits_end()?;
     let (admin, clients) = (bench.cluster.bootstrap(Listener::Admin), bench.cluster.bootstrap(Listener::Clients));
     documents::write(&bench.folder.join("documents"), "user", users, [&admin, &clients], "0s")?;
     let retired = bench.apply()?;

@@ -60,7 +60,7 @@ struct Settled {
 pub fn place(temporary: &Path, prepared: Vec<Result<Placement, StoreError>>) -> Vec<Result<Created, StoreError>> {
     let syncing = Syncing::of_batch(temporary, prepared.len());
     let written = write_all(temporary, prepared, syncing);
-    let settled = parallel::map(written, DISK_THREADS, |written| settle(&written?));
+    let settled = parallel::map(written, syncing.threads(), |written| settle(&written?));
     let failed = match syncing {
         Syncing::Each => sync_touched(&settled),
         Syncing::Whole => {
@@ -84,7 +84,7 @@ fn write_all(
     syncing: Syncing,
 ) -> Vec<Result<Written, StoreError>> {
     let write = |placement: Result<Placement, StoreError>| write_temporary(temporary, placement?, syncing);
-    let mut written = parallel::map(prepared, DISK_THREADS, write);
+    let mut written = parallel::map(prepared, syncing.threads(), write);
     if syncing == Syncing::Whole
         && let Err(error) = sync_file_system(temporary)
     {
@@ -248,6 +248,15 @@ const WHOLE_FILE_SYSTEMS: [u32; 4] = [
 ];
 
 impl Syncing {
+    /// Threads that write. Without a wait for the disk in each there is nothing to gain from many: they only compete for the locks
+    /// of the folders.
+    fn threads(self) -> usize {
+        match self {
+            Self::Each => DISK_THREADS,
+            Self::Whole => 1,
+        }
+    }
+
     #[cfg(target_os = "linux")]
     fn of_batch(temporary: &Path, files: usize) -> Self {
         let kind = || Some(rustix::fs::fstatfs(File::open(temporary).ok()?).ok()?.f_type as u32);
