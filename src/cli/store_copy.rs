@@ -30,11 +30,12 @@ pub(super) async fn copy(from: &StoreName, to: &StoreName, files: &FileArguments
     let links = passes::open(&both, Mode::Change, surroundings::read()).await?;
     let (source, target) = (opened(links.stores.get(from))?, opened(links.stores.get(to))?);
     let copies = copy_store(source, target).await.map_err(|error| failed(&error))?;
-    let (mut now, mut before, mut left) = (0, 0, 0);
+    let (mut now, mut before, mut elsewhere, mut left) = (0, 0, 0, 0);
     for (user, copied) in &copies {
         match copied {
             Ok(Copied::Now) => now += 1,
             Ok(Copied::Before) => before += 1,
+            Ok(Copied::Elsewhere) => elsewhere += 1,
             Err(error) => {
                 left += 1;
                 let hint = if let CopyError::Store(error) = error { error.hint() } else { None };
@@ -43,6 +44,9 @@ pub(super) async fn copy(from: &StoreName, to: &StoreName, files: &FileArguments
         }
     }
     output::note(&format!("Copied {now} users from store `{from}` to `{to}`; {before} were there already."));
+    if elsewhere > 0 {
+        output::note(&format!("{elsewhere} moved to another store before, and were left out."));
+    }
     if left > 0 {
         output::note(&format!("{left} were not copied; nothing of them was changed in `{from}`."));
         return Ok(ExitStatus::Partial);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{
     Account, Blocked, DeliveryRecord, GivenSource, Import, Permit, PermitId, Place, Record, Slot, Slots, Version,
 };
-use crate::names::{ClusterName, DeliveryName, Generation, Mechanism, UserName};
+use crate::names::{ClusterName, DeliveryName, Generation, Mechanism, StoreName, UserName};
 use crate::secret::{Iterations, PasswordLength};
 
 /// What to do next for one user.
@@ -82,6 +82,10 @@ pub enum Effect {
     Bury(Generation),
     /// Destroy material (R11).
     Destroy(BTreeSet<Generation>),
+    /// Copy everything but the record into another store.
+    Copy(StoreName),
+    /// Copy the record as well, for good.
+    Move(StoreName),
 }
 
 impl Effect {
@@ -114,6 +118,8 @@ impl Effect {
             Self::Empty { .. } => "empty",
             Self::Bury(_) => "bury",
             Self::Destroy(_) => "destroy",
+            Self::Copy(_) => "copy",
+            Self::Move(_) => "move",
         }
     }
 }
@@ -193,6 +199,10 @@ pub enum Outcome {
     Buried(Version),
     /// Material is destroyed.
     Destroyed(Generation),
+    /// The other store has everything but the record.
+    Copied,
+    /// The other store has the user.
+    Moved,
 }
 
 /// What has been done in this pass and is not in the record; lost with the process, and then done again.
@@ -224,6 +234,10 @@ pub struct Progress {
     pub buried: Option<Version>,
     /// Material destroyed.
     pub destroyed: BTreeSet<Generation>,
+    /// Whether the other store has everything but the record.
+    pub copied: bool,
+    /// Whether the other store has the user.
+    pub moved: bool,
     /// Permits of this process, by slot.
     pub own_permits: BTreeMap<Place, PermitId>,
 }
@@ -264,6 +278,8 @@ impl Progress {
             }
             Outcome::Buried(version) => self.buried = Some(version),
             Outcome::Destroyed(generation) => drop(self.destroyed.insert(generation)),
+            Outcome::Copied => self.copied = true,
+            Outcome::Moved => self.moved = true,
         }
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Permit, Phase, Place, Version};
 use crate::names::{
     AclRule, ClusterId, ClusterName, DeliveryName, Generation, Mechanism, NamespacedName, RotationId, Scope, SmallMap,
-    UserName,
+    StoreName, UserName,
 };
 use crate::secret::Salt;
 pub use crate::spec::DeletionPolicy;
@@ -97,6 +97,9 @@ pub struct Record {
     /// When the active credential was published, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_at: Option<Timestamp>,
+    /// The store that the user goes to, or went to: the record there counts as soon as there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving_to: Option<Box<StoreName>>,
 }
 
 /// Who checks the user's identity.
@@ -284,6 +287,7 @@ impl Record {
             deletion_policy: DeletionPolicy::Delete,
             deletion: None,
             published_at: None,
+            moving_to: None,
         }
     }
 

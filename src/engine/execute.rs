@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::connect::Links;
 use super::crash::{self, Side};
 use super::run::{End, Event, Events, Job, Next, Performed, UserRun};
-use super::{access, deliveries, import, kafka_effects, login, store_effects};
+use super::{access, deliveries, import, kafka_effects, login, moves, store_effects};
 use crate::credential::{Effect, Phase, Seen, Standing, standing};
 use crate::diagnostic::{Disposition, Hint};
 use crate::names::NamespacedName;
@@ -263,6 +263,8 @@ impl Pass<'_> {
             Some(Effect::Document(_)) => Box::pin(store_effects::publish(links, desired, jobs)),
             Some(Effect::Bury(_)) => Box::pin(store_effects::bury(links, jobs)),
             Some(Effect::Destroy(_)) => Box::pin(store_effects::destroy(links, jobs)),
+            Some(Effect::Copy(_)) => Box::pin(moves::copy(links, jobs)),
+            Some(Effect::Move(_)) => Box::pin(moves::relocate(links, jobs)),
             Some(Effect::Look(_)) => Box::pin(kafka_effects::look(links, jobs)),
             Some(Effect::Grant(_)) => Box::pin(access::grant(links, jobs)),
             Some(Effect::Withdraw(_)) => Box::pin(access::withdraw(links, jobs)),

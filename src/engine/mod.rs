@@ -19,6 +19,7 @@ mod import;
 mod kafka_effects;
 mod login;
 mod look;
+mod moves;
 mod observe;
 mod run;
 mod second_opinion;

@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::connect::{ClusterLink, Links};
 use super::deliveries;
 use super::look::look_at_slots;
-use crate::credential::{Afterlife, Place, Seen, WantedAuthentication, Watch};
+use crate::credential::{Afterlife, Place, Record, Seen, WantedAuthentication, Watch};
 use crate::diagnostic::Chain;
 use crate::kafka::{self, AclScope, KafkaError};
 use crate::names::{AclRule, ClusterName, NamespacedName, StoreName, UserName};
@@ -96,16 +96,21 @@ fn note_records(store: &StoreName, listed: Vec<crate::store::ListedRecord>, obse
     for (user, seen) in seen {
         match observed.records.get_mut(&user) {
             None => drop(observed.records.insert(user, seen)),
-            // A tombstone beside a live record is the trace of a move, and no second claim.
+            // A record that was left, or a tombstone, beside a live one is the trace of a move, and no second claim.
             Some(Seen::Known(first)) => match seen {
-                Seen::Known(second) if !first.record.value.claims_username() => *first = second,
-                Seen::Known(second) if second.record.value.claims_username() => first.also_in = Some(second.store),
+                Seen::Known(second) if !is_in_use(&first.record.value) => *first = second,
+                Seen::Known(second) if is_in_use(&second.record.value) => first.also_in = Some(second.store),
                 Seen::Known(_) => {}
                 Seen::Unknown(why) => drop(observed.records.insert(user, Seen::Unknown(why))),
             },
             Some(Seen::Unknown(_)) => {}
         }
     }
+}
+
+/// Whether a record is one to go on from where another store has one of the same user.
+fn is_in_use(record: &Record) -> bool {
+    record.claims_username() && record.moving_to.is_none()
 }
 
 /// Everything of a cluster but its credentials.

@@ -40,13 +40,9 @@ where
     }
     let mut results = (0..jobs.len()).map(|_| Performed::default()).collect::<Vec<_>>();
     for (name, positions) in grouped {
-        let performed = match links.stores.get(name) {
-            Some(Seen::Known(link)) => match &link.store {
-                Some(store) => work(store.clone(), positions.clone()).await,
-                None => refuse_all(effect, &positions, "the store is open for reading only"),
-            },
-            Some(Seen::Unknown(why)) => refuse_all(effect, &positions, why),
-            None => refuse_all(effect, &positions, "no document declares the store"),
+        let performed = match opened(links, effect, name) {
+            Ok(store) => work(store, positions.clone()).await,
+            Err(failure) => positions.iter().map(|_| Performed::failed(failure.clone())).collect(),
         };
         for (position, performed) in positions.into_iter().zip(performed) {
             results[position] = performed;
@@ -55,8 +51,17 @@ where
     results
 }
 
-fn refuse_all(effect: &'static str, positions: &[usize], why: &str) -> Vec<Performed> {
-    positions.iter().map(|_| Performed::failed(Failure::new(effect, why, Disposition::Wait))).collect()
+/// A store that can be written to, or the failure of everything that needs it.
+pub(super) fn opened(links: &Links, effect: &'static str, name: &StoreName) -> Result<Arc<dyn Store>, Failure> {
+    let why = match links.stores.get(name) {
+        Some(Seen::Known(link)) => match &link.store {
+            Some(store) => return Ok(store.clone()),
+            None => "it is open for reading only",
+        },
+        Some(Seen::Unknown(why)) => why,
+        None => "no document declares it",
+    };
+    Err(Failure::new(effect, format!("store `{name}`: {why}"), Disposition::Wait))
 }
 
 const MATERIAL: &str = "material";

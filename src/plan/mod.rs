@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use crate::credential::{Account, Ask, Decision, Facts, Record, Seen, Transition, Versioned, Wanted, decide};
 use crate::names::{ClusterName, NamespacedName, StoreName, UserName};
-use crate::state::{AccessChange, Claims, Desired, DesiredDelivery, DesiredUser, Observed, facts_of};
+use crate::state::{AccessChange, Claims, Desired, DesiredDelivery, DesiredUser, Observed, RecordObserved, facts_of};
 
 /// What a pass may do, beyond what the documents say.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -122,7 +122,8 @@ impl UserPlan {
             | Transition::Recover(_)
             | Transition::Import(_)
             | Transition::Leave(_)
-            | Transition::Expire(_) => false,
+            | Transition::Expire(_)
+            | Transition::Move(_) => false,
         }
     }
 
@@ -216,9 +217,21 @@ fn plan_declared(
         Some(Seen::Known(found)) => Some(found),
         Some(Seen::Unknown(why)) => return plan.report(user, Reported::Waiting(why.clone())),
     };
-    if let Some(found) = found.filter(|found| found.store != wanted.store || found.also_in.is_some()) {
-        let from = found.also_in.clone().unwrap_or_else(|| found.store.clone());
-        return plan.report(user, Reported::StoreChanged { from, to: wanted.store.clone() });
+    if let Some(second) = found.and_then(|found| found.also_in.clone()) {
+        return plan.report(user, Reported::TwoRecords { stores: [wanted.store.clone(), second] });
+    }
+    if let Some(to) = found.and_then(|found| destination(found, Some(&wanted.store))) {
+        return plan_move(
+            user,
+            found.expect("it goes from somewhere"),
+            to,
+            Some(wanted),
+            claims,
+            desired,
+            observed,
+            options,
+            plan,
+        );
     }
     let record = found.map(|found| &found.record);
     let ask = options.asked.as_ref().map(|asked| &asked.what);
@@ -247,6 +260,48 @@ fn plan_declared(
     plan.users.insert(user.clone(), user_plan);
 }
 
+/// The store that a user has to go to before anything else, if it is not the one it is in.
+fn destination(found: &RecordObserved, wanted: Option<&StoreName>) -> Option<StoreName> {
+    let begun = found.record.value.moving_to.as_deref();
+    begun.or(wanted).filter(|to| **to != found.store).cloned()
+}
+
+#[expect(clippy::too_many_arguments, reason = "the nouns of one pass; a struct for one call would only rename them")]
+fn plan_move(
+    user: &NamespacedName,
+    found: &RecordObserved,
+    to: StoreName,
+    wanted: Option<&DesiredUser>,
+    claims: &Claims,
+    desired: &Desired,
+    observed: &Observed,
+    options: &Options,
+    plan: &mut Plan,
+) {
+    let from = &found.store;
+    if options.asked.is_some() {
+        let why = format!("it goes from store `{from}` to `{to}` first: run `kastellan apply`");
+        return plan.report(user, Reported::Waiting(why.into()));
+    }
+    if observed.stores_unknown.contains_key(&to) {
+        return;
+    }
+    let record = &found.record.value;
+    let (facts, access) = facts_of(user, wanted, Some(record), false, claims, desired, observed);
+    let user_plan = UserPlan {
+        username: record.username.clone(),
+        store: found.store.clone(),
+        record: Some(found.record.clone()),
+        wanted: wanted.map(|wanted| wanted.wanted.clone()),
+        transitions: vec![Transition::Move(to)],
+        facts,
+        access,
+        deliveries: BTreeMap::new(),
+        clusters: record.clusters.keys().cloned().collect(),
+    };
+    plan.users.insert(user.clone(), user_plan);
+}
+
 impl Plan {
     /// Moves what is blocked and waits into the report; hands back what is to be done.
     fn take_notes(&mut self, user: &NamespacedName, decision: Decision) -> Vec<Transition> {
@@ -271,7 +326,7 @@ impl Plan {
 #[expect(clippy::too_many_arguments, reason = "the nouns of one pass; a struct for one call would only rename them")]
 fn plan_undeclared(
     user: &NamespacedName,
-    found: &crate::state::RecordObserved,
+    found: &RecordObserved,
     claims: &Claims,
     desired: &Desired,
     observed: &Observed,
@@ -279,6 +334,10 @@ fn plan_undeclared(
     now: Timestamp,
     plan: &mut Plan,
 ) -> bool {
+    if let Some(to) = destination(found, None) {
+        plan_move(user, found, to, None, claims, desired, observed, options, plan);
+        return false;
+    }
     let record = &found.record.value;
     let (facts, access) = facts_of(user, None, Some(record), false, claims, desired, observed);
     let decision = decide(Some(record), None, &facts, None, now);

@@ -21,12 +21,10 @@ pub enum Reported {
     Waiting(Arc<str>),
     /// A person has to decide.
     Blocked(Blocked),
-    /// The document names another store than the one that holds the record.
-    StoreChanged {
-        /// The store that holds it, or a second one that does.
-        from: StoreName,
-        /// The one the document names.
-        to: StoreName,
+    /// Two stores hold a record of the user that is in use: the one the document names, and another.
+    TwoRecords {
+        /// Both.
+        stores: [StoreName; 2],
     },
     /// Something goes on by itself in time, e.g. an old credential within its overlap; nothing is held up.
     UnderWay(Arc<str>),
@@ -42,7 +40,7 @@ impl Reported {
     /// Whether the user is not as declared because of it, so that a pass ends with exit status 4.
     pub const fn is_held_up(&self) -> bool {
         match self {
-            Self::Waiting(_) | Self::Blocked(_) | Self::StoreChanged { .. } => true,
+            Self::Waiting(_) | Self::Blocked(_) | Self::TwoRecords { .. } => true,
             Self::UnderWay(_) | Self::Undeclared | Self::Retained | Self::Suspended => false,
         }
     }
@@ -53,7 +51,7 @@ impl Reported {
             Self::UnderWay(_) => "underWay",
             Self::Waiting(_)
             | Self::Blocked(_)
-            | Self::StoreChanged { .. }
+            | Self::TwoRecords { .. }
             | Self::Undeclared
             | Self::Retained
             | Self::Suspended => self.heading(),
@@ -64,7 +62,7 @@ impl Reported {
     pub const fn heading(&self) -> &'static str {
         match self {
             Self::Waiting(_) => "waiting",
-            Self::Blocked(_) | Self::StoreChanged { .. } => "blocked",
+            Self::Blocked(_) | Self::TwoRecords { .. } => "blocked",
             Self::UnderWay(_) => "under way",
             Self::Undeclared | Self::Retained => "undeclared",
             Self::Suspended => "suspended",
@@ -76,9 +74,9 @@ impl Reported {
         match self {
             Self::Blocked(blocked) => blocked.hint(),
             Self::Undeclared => Some("pass `--prune` to delete it, or put the document back".to_owned()),
-            Self::StoreChanged { from, to } => Some(format!(
-                "copy every user with `kastellan store copy --from {from} --to {to}` and take the document of store `{from}` away, or name `store: {from}`"
-            )),
+            Self::TwoRecords { .. } => {
+                Some("take the document of the store that is not to be used any more away".to_owned())
+            }
             Self::Waiting(_) | Self::UnderWay(_) | Self::Retained | Self::Suspended => None,
         }
     }
@@ -89,11 +87,8 @@ impl std::fmt::Display for Reported {
         match self {
             Self::Waiting(why) | Self::UnderWay(why) => f.write_str(why),
             Self::Blocked(blocked) => blocked.fmt(f),
-            Self::StoreChanged { from, to } => {
-                write!(
-                    f,
-                    "its credential lives in store `{from}`, the document names `{to}`: a live user is not moved between stores"
-                )
+            Self::TwoRecords { stores: [one, other] } => {
+                write!(f, "store `{one}` and store `{other}` both hold a record of it that is in use")
             }
             Self::Undeclared => f.write_str("no document declares it any more"),
             Self::Retained => f.write_str(

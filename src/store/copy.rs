@@ -1,4 +1,4 @@
-//! A whole store, copied into another: every user as it is, with its passwords, so that nobody is affected.
+//! Users, copied from one store into another: each as it is, with its passwords, so that nobody is affected.
 //!
 //! For each user the order is that of every change: material, then the document, then the record. A copy that stops anywhere
 //! is finished by the same command. What is in the other store already, and is not the same, is never overwritten.
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Created, CredentialWrite, MaterialStat, RecordWrite, SecretReader, Store, StoreError};
-use crate::credential::{CredentialDocument, GivenSource, Record, Version, Versioned};
+use crate::credential::{CredentialDocument, GivenSource, Record, Version};
 use crate::names::{Generation, NamespacedName};
 use crate::secret::Material;
 
@@ -21,6 +21,17 @@ pub enum Copied {
     Now,
     /// The other store held the same already.
     Before,
+    /// It went to another store before.
+    Elsewhere,
+}
+
+/// How much of users is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What a record is about. The other store has to be without a record in use.
+    AllButRecords,
+    /// The record as well.
+    Everything,
 }
 
 /// Why a user was not copied.
@@ -57,22 +68,37 @@ pub async fn copy_store(from: &dyn SecretReader, to: &dyn Store) -> Result<Copie
     let mut readable = Vec::new();
     for (user, record) in from.list_records().await? {
         match record {
+            Ok(record) if record.value.moving_to.is_some() => drop(copies.insert(user, Ok(Copied::Elsewhere))),
             Ok(record) => readable.push((user, record)),
             Err(error) => drop(copies.insert(user, Err(error.into()))),
         }
     }
-    for cohort in readable.chunks(COHORT) {
-        copies.extend(copy_cohort(from, to, cohort).await);
-    }
     let versions = readable.iter().map(|(user, record)| (user.clone(), record.version.clone()));
     let versions: BTreeMap<_, _> = versions.collect();
+    let users: Vec<_> = readable.into_iter().map(|(user, record)| (user, record.value)).collect();
+    copies.extend(copy_users(from, to, &users, Extent::Everything).await);
     for (user, record) in from.list_records().await? {
         let is_unchanged = record.is_ok_and(|record| versions.get(&user) == Some(&record.version));
-        if !is_unchanged && copies.get(&user).is_none_or(|copied| copied.is_ok()) {
+        let is_copied = !matches!(copies.get(&user), Some(Err(_) | Ok(Copied::Elsewhere)));
+        if !is_unchanged && is_copied {
             copies.insert(user.clone(), Err(CopyError::Changed { user }));
         }
     }
     Ok(copies)
+}
+
+/// Copies users with these records, as far as `extent` says. One that another store wrote before it lost the user gives way.
+pub async fn copy_users(
+    from: &dyn SecretReader,
+    to: &dyn Store,
+    users: &[(NamespacedName, Record)],
+    extent: Extent,
+) -> Copies {
+    let mut copies = Copies::new();
+    for cohort in users.chunks(COHORT) {
+        copies.extend(copy_cohort(from, to, cohort, extent).await);
+    }
+    copies
 }
 
 /// A user on its way.
@@ -98,18 +124,19 @@ impl Passage {
 async fn copy_cohort(
     from: &dyn SecretReader,
     to: &dyn Store,
-    cohort: &[(NamespacedName, Versioned<Record>)],
+    cohort: &[(NamespacedName, Record)],
+    extent: Extent,
 ) -> Copies {
-    let passage = |(user, record): &(NamespacedName, Versioned<Record>)| Passage {
+    let passage = |(user, record): &(NamespacedName, Record)| Passage {
         user: user.clone(),
-        record: record.value.clone(),
+        record: Record { moving_to: None, ..record.clone() },
         failed: None,
     };
     let mut passages: Vec<Passage> = cohort.iter().map(passage).collect();
     copy_material(from, to, &mut passages).await;
     copy_sources(from, to, &mut passages).await;
     copy_documents(from, to, &mut passages).await;
-    copy_records(to, passages).await
+    copy_records(to, passages, extent).await
 }
 
 /// Every generation that was ever made and still is.
@@ -168,10 +195,15 @@ async fn copy_sources(from: &dyn SecretReader, to: &dyn Store, passages: &mut [P
 
 async fn copy_source(from: &dyn SecretReader, to: &dyn Store, source: &mut GivenSource) -> Result<(), StoreError> {
     // One that is gone, or was changed since it was taken, keeps the version it was taken at: it is noticed as before.
-    if let Some((secret, version)) = from.read_input(&source.path, &source.key).await?
-        && version == source.version
-    {
-        source.version = to.write_input(&source.path, &source.key, secret).await?;
+    let Some((secret, version)) = from.read_input(&source.path, &source.key).await? else { return Ok(()) };
+    if version != source.version {
+        return Ok(());
+    }
+    match to.read_input(&source.path, &source.key).await? {
+        None => source.version = to.write_input(&source.path, &source.key, secret).await?,
+        Some((there, version)) if there.ct_eq(&secret) => source.version = version,
+        // Somebody put another password there for it: that is noticed, and followed by a rotation.
+        Some(_) => {}
     }
     Ok(())
 }
@@ -230,36 +262,33 @@ fn says_the_same(one: &CredentialDocument, other: &CredentialDocument) -> bool {
     }
 }
 
-async fn copy_records(to: &dyn Store, passages: Vec<Passage>) -> Copies {
+async fn copy_records(to: &dyn Store, passages: Vec<Passage>, extent: Extent) -> Copies {
     let mut copies = Copies::new();
+    let users: Vec<_> = passages.iter().map(|passage| passage.user.clone()).collect();
     let mut open = Vec::new();
-    for Passage { user, record, failed } in passages {
-        match failed {
-            Some(error) => drop(copies.insert(user, Err(error))),
-            None => open.push((user, record)),
-        }
-    }
-    let writes = open.iter().map(|(_, record)| RecordWrite { record: record.clone(), expected: None });
-    let mut there = Vec::new();
-    for ((user, record), written) in open.iter().zip(to.write_records(writes.collect()).await) {
-        let copied = match written {
-            Ok(_) => Ok(Copied::Now),
-            Err(StoreError::Conflict { .. }) => {
-                there.push((user.clone(), record));
+    for (Passage { user, record, failed }, read) in passages.into_iter().zip(to.read_records(&users).await) {
+        let found = failed.map_or(read.map_err(CopyError::from), Err);
+        let copied = match found {
+            Ok(Some(found)) if found.value == record => Ok(Copied::Before),
+            Ok(Some(found)) if found.value.moving_to.is_none() => {
+                Err(CopyError::Occupied { what: "a record", user: user.clone() })
+            }
+            Ok(found) => {
+                open.push(RecordWrite { record, expected: found.map(|found| found.version) });
                 continue;
             }
-            Err(error) => Err(error.into()),
-        };
-        copies.insert(user.clone(), copied);
-    }
-    let users: Vec<_> = there.iter().map(|(user, _)| user.clone()).collect();
-    for ((user, record), read) in there.into_iter().zip(to.read_records(&users).await) {
-        let copied = match read {
-            Ok(Some(found)) if found.value == *record => Ok(Copied::Before),
-            Ok(_) => Err(CopyError::Occupied { what: "a record", user: user.clone() }),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         };
         copies.insert(user, copied);
     }
+    let users: Vec<_> = open.iter().map(|write| write.record.user.clone()).collect();
+    let written = match extent {
+        Extent::AllButRecords => users.iter().map(|_| Ok(Copied::Now)).collect::<Vec<_>>(),
+        Extent::Everything => {
+            let written = to.write_records(open).await.into_iter();
+            written.map(|written| written.map(|_| Copied::Now).map_err(CopyError::from)).collect()
+        }
+    };
+    copies.extend(users.into_iter().zip(written));
     copies
 }

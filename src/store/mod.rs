@@ -22,7 +22,7 @@ mod port;
 mod registry;
 pub mod vault;
 
-pub use copy::{Copied, Copies, CopyError, copy_store};
+pub use copy::{Copied, Copies, CopyError, Extent, copy_store, copy_users};
 pub use error::StoreError;
 pub use memory::{MemoryStore, ReadLag};
 pub use port::{

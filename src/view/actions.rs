@@ -43,6 +43,11 @@ pub(super) fn actions(scene: &Scene<'_>) -> Vec<ActionView> {
                 let text = format!("destroy the kept password of generation {generation}");
                 actions.push(action(Change::Remove, Subject::Record, text).because("its time for undo is over"));
             }
+            Transition::Move(to) => {
+                let text =
+                    format!("moves from store `{}` to `{to}` as it is: same generation, same password", plan.store);
+                actions.push(action(Change::Change, Subject::User, text));
+            }
         }
     }
     if !plan.transitions.contains(&Transition::Delete) {

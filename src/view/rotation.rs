@@ -33,7 +33,8 @@ pub(super) fn next_number(scene: &Scene<'_>) -> Generation {
         | Transition::Pay(_)
         | Transition::Maintain(_)
         | Transition::Delete
-        | Transition::Expire(_) => Generation::NONE,
+        | Transition::Expire(_)
+        | Transition::Move(_) => Generation::NONE,
     });
     let known = scene.record.map_or(Generation::NONE, |record| record.allotted);
     seen.fold(known, Generation::max).next()

@@ -76,6 +76,8 @@ impl Scenario {
                 .collect(),
             Effect::Material(_)
             | Effect::Import(_)
+            | Effect::Copy(_)
+            | Effect::Move(_)
             | Effect::Record(_)
             | Effect::Look(_)
             | Effect::Grant(_)
@@ -141,6 +143,7 @@ impl Scenario {
                 pass.advance(|progress| names.into_iter().for_each(|name| progress.advance(Outcome::Recalled(name))));
             }
             Effect::Destroy(generations) => self.destroy(state, &mut pass, generations),
+            Effect::Copy(_) | Effect::Move(_) => unreachable!("there is one store"),
         }
         After::Goes(pass)
     }

@@ -123,7 +123,12 @@ impl<'c> Operator<'c> {
     /// Uses the store in Vault of a document, from now on, instead of the one in a folder.
     pub fn move_to(&mut self, vault: &'static Vault, document: &str) {
         fs::rename(self.work().join(document), self.documents().join("store.yaml")).unwrap();
-        self.kept = Kept::Vault(vault);
+        self.keep(Kept::Vault(vault));
+    }
+
+    /// Looks for records and credentials there from now on.
+    pub fn keep(&mut self, kept: Kept) {
+        self.kept = kept;
     }
 
     /// What the name of its part of a Vault is, and of its policy and AppRole there.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::credential::{AdoptedSlot, Change, DeletionPolicy, Phase, Place, Record, Slot};
-use crate::names::{ClusterId, ClusterName, DeliveryName, Generation, Mechanism, UserName};
+use crate::names::{ClusterId, ClusterName, DeliveryName, Generation, Mechanism, StoreName, UserName};
 use crate::spec::format_duration;
 
 /// What a person asks for by name.
@@ -78,6 +78,8 @@ pub enum Transition {
     Delete,
     /// Destroy the material of a tombstone whose time for undo is over.
     Expire(Generation),
+    /// Carry the user to another store as it is. The phase stays.
+    Move(StoreName),
 }
 
 /// How a first credential comes to be.

@@ -14,6 +14,7 @@
 //!        anything ── record-revoking ── withdraw ─ [… empty] ─ a fresh one as above ─ grant ── record-idle
 //!        restored ── record-idle, and a rotation above what was seen;  or  import ─ login ─ document ── record-published
 //!        anything ── record-deleting ── withdraw ─ recall ─ bury ─ [… empty] ── record-deleted
+//!        anything ── copy ── record-… ── move                  the record of the other store counts from there on
 //!        DELETING, its document back ── the same ── material ── record-prepared
 //! ```
 //!
@@ -28,6 +29,7 @@ mod pending;
 mod provision;
 mod publish;
 mod recover;
+mod relocate;
 mod revoke;
 mod rotate;
 mod slots;
@@ -109,6 +111,7 @@ pub fn next(subject: &Subject<'_>, transition: &Transition, context: &Context<'_
         Transition::Maintain(todo) => maintain::maintain(subject, record, todo, context),
         Transition::Delete => delete::delete(subject, record, context),
         Transition::Expire(generation) => delete::expire(subject, record, *generation, context),
+        Transition::Move(to) => relocate::relocate(subject, record, to, context),
     }
 }
 

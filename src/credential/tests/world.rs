@@ -329,6 +329,14 @@ impl World {
                 self.kafka.entry(slot.username.clone()).or_default().insert(slot.mechanism, seen);
                 progress.advance(Outcome::Upserted(Account::new(&cluster(), &slot.username), slot.generation));
             }
+            Effect::Copy(_) => {
+                assert!(self.record.as_ref().unwrap().moving_to.is_none(), "a move goes one way");
+                progress.advance(Outcome::Copied);
+            }
+            Effect::Move(to) => {
+                assert_eq!(self.record.as_ref().unwrap().moving_to.as_deref(), Some(&to), "no second writer");
+                progress.advance(Outcome::Moved);
+            }
             Effect::Login { slot, .. } => {
                 assert!(self.holds(&slot), "a login that fails: {slot:?}");
                 progress.advance(Outcome::LoggedIn(cluster(), slot.generation));

@@ -8,6 +8,8 @@ mod crashes;
 mod revocation;
 mod story;
 
+pub use crashes::die;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod journey;
+mod moves;
 mod store;
 mod tokens;
 
