@@ -14,9 +14,10 @@ use kastellan::names::Mechanism;
 use kastellan::secret::{Iterations, Salt, ScramKeys, Secret, derive_keys};
 
 use crate::by_hand::Backup;
-use crate::operator::{Kept, Operator, Transport, delivered_password};
+use crate::namespace::{Namespace, secret_name};
+use crate::operator::{Kept, MOUNT, Operator, Transport, delivered_password};
 use crate::stack::kafka::principal;
-use crate::stack::{Cluster, Credentials, KafkaVersion, quiet, unique_name};
+use crate::stack::{Cluster, Credentials, KafkaVersion, kubernetes, quiet, unique_name};
 
 /// Fewer characters of base64 than this say nothing.
 const BASE64_CHARACTERS_MIN: usize = 10;
@@ -324,30 +325,36 @@ fn no_secret_is_anywhere_but_where_it_belongs() {
     assert!(canaries.in_bytes(&fs::read(&files[0]).unwrap()).contains("generated password (as it is)"));
 }
 
-/// With the store in Vault: its client logs at TRACE too, and Vault writes down what it is asked and answers.
+/// With the store in Vault and a delivery to Kubernetes: the clients of both log at TRACE too, Vault writes down what it is
+/// asked and answers, and the API server what it thinks worth telling.
 #[test]
-fn no_secret_is_in_what_the_client_of_vault_logs_nor_in_what_vault_does() {
+fn no_secret_is_in_what_the_clients_of_vault_and_kubernetes_log_nor_in_what_their_servers_do() {
     let (vault, cluster) = (crate::vault::vault(), quiet(KafkaVersion::V4_3_1, 1));
-    let operator = Operator::keeping(Kept::Vault(vault), &[("kafka", cluster, Transport::Tls)]);
+    let mut operator = Operator::keeping(Kept::Vault(vault), &[("kafka", cluster, Transport::Tls)]);
+    let namespace = Namespace::of(&mut operator, kubernetes::shared());
     let (name, given) = (unique_name("canary"), Credentials::random("x").password_text().to_owned());
     let file = operator.out("canary.properties");
     let spec = format!(
         "{{clusters: [kafka], authentication: {{type: scram}}, rotation: {{strategy: mechanism-flip, overlap: 0s}}, \
-         deliver: [{{file: {{path: {}}}}}]}}",
-        file.display()
+         deliver: [{{file: {{path: {}}}}}, {}]}}",
+        file.display(),
+        namespace.delivery(&name)
     );
     operator.declare(&name, &spec);
+    namespace.allow(&operator);
     let mut run = Run { operator, said: Vec::new() };
     let mut canaries = Canaries::default();
     canaries.add("given password", given.as_bytes());
     let secret_id = run.operator.work().join("secret-id");
     canaries.add("secret id", fs::read_to_string(&secret_id).unwrap().trim().as_bytes());
+    canaries.add("token of the service account", namespace.token.as_bytes());
     run.command(&["store", "put", "imports/legacy"], &given, 0);
     for (index, arguments) in
         [&["apply", "--auto-approve"][..], &["rotate", &name, "--auto-approve"]].iter().enumerate()
     {
         run.command(arguments, "", 0);
         let password = delivered_password(&file);
+        assert_eq!(namespace.mounted(&name).unwrap()["password"], password);
         canaries.add(&format!("password {index}"), password.as_bytes());
         let keys = keys_of(&run.operator, &name, &password);
         canaries.add(&format!("salted password {index}"), keys.salted_password.expose());
@@ -357,21 +364,40 @@ fn no_secret_is_in_what_the_client_of_vault_logs_nor_in_what_vault_does() {
     for arguments in [&["plan"][..], &["status"], &["verify"]] {
         run.command(arguments, "", 0);
     }
+    // One that somebody touched is read as a whole, compared and mended.
+    let touch = serde_json::json!({"data": {"password": "d3Jvbmc="}});
+    namespace.kubernetes.edit_secret(&namespace.name, &secret_name(&name), "someone", &touch);
+    run.command(&["plan"], "", 0);
+    run.command(&["apply", "--auto-approve"], "", 0);
     let login = format!("{:?}", run.operator.prefix());
     fs::write(&secret_id, "00000000-0000-0000-0000-000000000000").unwrap();
     run.command(&["apply", "--auto-approve"], "", 1);
 
-    let is_of_the_client = |(_, bytes): &(String, Vec<u8>)| String::from_utf8_lossy(bytes).contains("hyper_util");
-    assert!(run.said.iter().any(is_of_the_client), "the client of Vault logged nothing");
+    let [of_vault, of_kubernetes] = [vault.tls_url(), namespace.kubernetes.authority()].map(|address| {
+        let port = address.rsplit(':').next().unwrap().to_owned();
+        let is_of_client = |(_, bytes): &(String, Vec<u8>)| {
+            let text = String::from_utf8_lossy(bytes);
+            text.lines().any(|line| line.contains("hyper_util") && line.contains(&port))
+        };
+        run.said.iter().any(is_of_client)
+    });
+    assert!(of_vault && of_kubernetes, "a client logged nothing: Vault's {of_vault}, Kubernetes' {of_kubernetes}");
     for (place, bytes) in &run.said {
         canaries.assert_none_in(place, bytes);
         // How tokens of Vault begin.
         assert!(!String::from_utf8_lossy(bytes).contains("hvs."), "{place} holds a token");
     }
+    // What is not HMAC'd of it tells that it is the whole one: who came, and what was written.
     let audit = fs::read(vault.audit_log()).unwrap();
-    assert!(String::from_utf8_lossy(&audit).contains(&login), "the audit log was found");
+    let entries = String::from_utf8_lossy(&audit);
+    let written = format!("{MOUNT}/data/{}/tests/{name}", run.operator.prefix());
+    assert!(entries.contains(&login) && entries.contains(&written) && entries.contains("hmac-sha256:"));
+    assert!(entries.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
     canaries.assert_none_in("the audit log", &audit);
     canaries.assert_none_in("the log of Vault", vault.log().as_bytes());
+    let log = namespace.kubernetes.log();
+    assert!(!log.is_empty());
+    canaries.assert_none_in("the log of the API server", log.as_bytes());
 }
 
 /// The search finds every form of a secret that somebody plants, wherever it looks.

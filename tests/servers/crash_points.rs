@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use kastellan::names::Mechanism;
 use serde_json::json;
 
-use crate::operator::{Kept, Operator, Transport, delivered_password};
+use crate::namespace::Namespace;
+use crate::operator::{Operator, Transport, delivered_password};
+use crate::setting::{Scene, Setting};
 use crate::stack::kafka::principal;
 use crate::stack::{Cluster, Credentials, KafkaVersion, quiet, unique_name};
 
@@ -42,10 +44,10 @@ const WORKERS: usize = 4;
 
 /// Runs `case` for both sides of each effect.
 fn at_every_point(effects: &[&str], case: impl Fn(&Subject<'_>, &str) + Sync) {
-    at_every_point_of(Kept::Age, effects, case);
+    at_every_point_in(Setting::Local, effects, case);
 }
 
-fn at_every_point_of(kept: Kept, effects: &[&str], case: impl Fn(&Subject<'_>, &str) + Sync) {
+fn at_every_point_in(setting: Setting, effects: &[&str], case: impl Fn(&Subject<'_>, &str) + Sync) {
     let points: Vec<String> =
         effects.iter().flat_map(|effect| ["before", "after"].map(|side| format!("{side}:{effect}"))).collect();
     std::thread::scope(|scope| {
@@ -53,9 +55,9 @@ fn at_every_point_of(kept: Kept, effects: &[&str], case: impl Fn(&Subject<'_>, &
             let (points, case) = (&points, &case);
             scope.spawn(move || {
                 let cluster = quiet(KafkaVersion::ALL[worker % 2], 1);
-                let operator = Operator::keeping(kept, &[("kafka", cluster, Transport::Plaintext)]);
+                let Scene { operator, namespace } = setting.enter(cluster);
                 for point in points.iter().skip(worker).step_by(WORKERS) {
-                    case(&Subject::declare(cluster, &operator), point);
+                    case(&Subject::declare(cluster, &operator, namespace.as_ref()), point);
                 }
             });
         }
@@ -69,28 +71,34 @@ struct Subject<'o> {
     name: String,
     properties: PathBuf,
     native: PathBuf,
+    /// Where a Secret is delivered to as well.
+    namespace: Option<&'o Namespace>,
 }
 
 impl<'o> Subject<'o> {
-    fn declare(cluster: &'static Cluster, operator: &'o Operator<'static>) -> Self {
+    fn declare(cluster: &'static Cluster, operator: &'o Operator<'static>, namespace: Option<&'o Namespace>) -> Self {
         let name = unique_name("crash");
         let properties = operator.out(&format!("{name}.properties"));
         let native = operator.out(&format!("{name}.conf"));
-        let subject = Self { cluster, operator, name, properties, native };
+        let subject = Self { cluster, operator, name, properties, native, namespace };
         subject.put_document();
         subject
     }
 
     fn put_document(&self) {
-        let Self { operator, name, properties, native, .. } = self;
+        let Self { operator, name, properties, native, namespace, .. } = self;
+        let secret = namespace.map(|namespace| format!(", {}", namespace.delivery(name))).unwrap_or_default();
         let spec = format!(
             "{{clusters: [kafka], authentication: {{type: scram}}, authorization: {{acls: [\
              {{resource: {{type: topic, name: {name}}}, operations: [Read, Write]}}]}}, quotas: {{producerByteRate: 1024}}, \
-             deliver: [{{name: java, file: {{path: {}}}}}, {{name: native, file: {{path: {}, format: librdkafka}}}}]}}",
+             deliver: [{{name: java, file: {{path: {}}}}}, {{name: native, file: {{path: {}, format: librdkafka}}}}{secret}]}}",
             properties.display(),
             native.display()
         );
         operator.declare(name, &spec);
+        if let Some(namespace) = namespace {
+            namespace.allow(operator);
+        }
     }
 
     /// Runs an apply that dies at `point`.
@@ -117,6 +125,10 @@ impl<'o> Subject<'o> {
         assert_eq!(cluster.acls_of(&principal(name)).unwrap().len(), 2, "{point}");
         assert_eq!(cluster.quotas_of(name).unwrap().len(), 1, "{point}");
         assert_logs_in(cluster, &self.properties, &self.native);
+        if let Some(namespace) = self.namespace {
+            let mounted = namespace.mounted(name).expect("it is delivered");
+            assert_eq!(mounted["password"], delivered_password(&self.properties), "{point}");
+        }
         let plan = operator.plan(&[]).exits(0);
         assert!(plan.actions_of(name).is_empty() && plan.reports_of(name).is_empty(), "{point}: {plan}");
         self.assert_nothing_temporary(point);
@@ -154,6 +166,7 @@ fn a_first_apply_is_finished_with_one_password(subject: &Subject<'_>, point: &st
     subject.dies(point, &[]);
     let before = subject.material();
     let delivered = subject.properties.exists().then(|| delivered_password(&subject.properties));
+    let mounted = subject.namespace.and_then(|namespace| namespace.mounted(&subject.name));
     subject.operator.apply(&[]).exits(0);
     let after = subject.material();
     assert_eq!(after.keys().collect::<Vec<_>>(), [&1], "{point}");
@@ -161,6 +174,9 @@ fn a_first_apply_is_finished_with_one_password(subject: &Subject<'_>, point: &st
     assert!(before.is_empty() == (point == "before:material"), "{point}");
     if let Some(delivered) = delivered {
         assert_eq!(delivered_password(&subject.properties), delivered, "{point}");
+    }
+    if let Some(mounted) = mounted {
+        assert_eq!(mounted["password"], delivered_password(&subject.properties), "{point}");
     }
     subject.assert_in_place(point, 1);
 }
@@ -171,8 +187,8 @@ fn a_first_apply_that_dies_anywhere_is_finished_by_the_next_with_one_password() 
 }
 
 #[test]
-fn a_first_apply_on_vault_that_dies_anywhere_is_finished_by_the_next_with_one_password() {
-    at_every_point_of(Kept::Vault(crate::vault::vault()), &FIRST_APPLY, a_first_apply_is_finished_with_one_password);
+fn a_first_apply_on_vault_and_kubernetes_that_dies_anywhere_is_finished_by_the_next_with_one_password() {
+    at_every_point_in(Setting::Servers, &FIRST_APPLY, a_first_apply_is_finished_with_one_password);
 }
 
 #[test]
@@ -264,7 +280,7 @@ fn a_hand_made_credential_that_appears_before_ours_is_sent_stops_everything_for_
     let cluster = quiet(KafkaVersion::V4_3_1, 1);
     let operator = Operator::with(&[("kafka", cluster, Transport::Plaintext)]);
     for mechanism in Mechanism::ALL {
-        let subject = Subject::declare(cluster, &operator);
+        let subject = Subject::declare(cluster, &operator, None);
         let name = &subject.name;
         subject.dies("after:record-prepared", &[]);
         cluster.set_password(name, mechanism, &Credentials::random(name).password).unwrap();
@@ -303,7 +319,7 @@ fn a_file_written_by_a_process_that_died_is_removed_when_nobody_asks_for_it_any_
     let cluster = quiet(KafkaVersion::V4_3_1, 1);
     let operator = Operator::with(&[("kafka", cluster, Transport::Plaintext)]);
     for point in ["before:deliver", "after:deliver", "after:record-idle"] {
-        let subject = Subject::declare(cluster, &operator);
+        let subject = Subject::declare(cluster, &operator, None);
         operator.apply(&[]).exits(0);
         let document = format!("{}.yaml", subject.name);
         let added = operator.out(&format!("{}.added.conf", subject.name));

@@ -5,6 +5,8 @@ mod kafka_conformance;
 #[cfg(feature = "librdkafka")]
 #[path = "../load/mod.rs"]
 mod load;
+#[path = "../support/namespace.rs"]
+mod namespace;
 #[path = "../support/operator.rs"]
 mod operator;
 #[path = "../stack/mod.rs"]
@@ -39,6 +41,8 @@ mod policies;
 mod rotation;
 #[cfg(feature = "librdkafka")]
 mod second_opinion;
+#[cfg(feature = "crash-points")]
+mod setting;
 #[cfg(feature = "librdkafka")]
 mod under_load;
 mod vault;

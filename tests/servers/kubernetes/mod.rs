@@ -1,9 +1,11 @@
 //! Credentials as Kubernetes Secrets, on a real API server, under the rights that `kastellan policy kubernetes` prints.
 
+mod bad_days;
 mod clients;
 #[cfg(feature = "crash-points")]
 mod crashes;
 mod life;
+mod meddler;
 mod refusals;
 mod strangers;
 

@@ -22,7 +22,8 @@ use kastellan::names::Mechanism;
 use kastellan::secret::Secret;
 use serde_json::{Value, json};
 
-use crate::operator::{Kept, Operator, Transport};
+use crate::namespace::Namespace;
+use crate::operator::{Operator, Transport};
 use crate::stack::kafka::{Login, Session, principal};
 use crate::stack::{Cluster, ClusterBuilder, KafkaVersion, unique_name, wait_until};
 
@@ -71,11 +72,7 @@ impl Witness {
     }
 
     fn operator(&self) -> Operator<'_> {
-        self.operator_keeping(Kept::Age)
-    }
-
-    fn operator_keeping(&self, kept: Kept) -> Operator<'_> {
-        let mut operator = Operator::keeping(kept, &[("kafka", &self.cluster, Transport::Plaintext)]);
+        let mut operator = Operator::with(&[("kafka", &self.cluster, Transport::Plaintext)]);
         // Its count is asserted here, where refusals on purpose are known.
         operator.stop_watching();
         operator
@@ -205,15 +202,28 @@ struct Subject<'o> {
     operator: &'o Operator<'static>,
     name: String,
     file: PathBuf,
+    /// It is delivered to a Secret there, and not to the file.
+    namespace: Option<&'o Namespace>,
     ledger: Vec<Published>,
 }
 
 impl<'o> Subject<'o> {
     /// Declares a user of cluster `kafka` with something of everything; `more` goes into its document.
     fn declare(witness: &'static Witness, operator: &'o Operator<'static>, prefix: &str, more: &str) -> Self {
+        Self::declare_in(None, witness, operator, prefix, more)
+    }
+
+    /// The same, delivered to a Secret where there is a namespace for it.
+    fn declare_in(
+        namespace: Option<&'o Namespace>,
+        witness: &'static Witness,
+        operator: &'o Operator<'static>,
+        prefix: &str,
+        more: &str,
+    ) -> Self {
         let name = unique_name(prefix);
         let file = operator.out(&format!("{name}.properties"));
-        let subject = Self { witness, operator, name, file, ledger: Vec::new() };
+        let subject = Self { witness, operator, name, file, namespace, ledger: Vec::new() };
         subject.put(more);
         subject
     }
@@ -224,14 +234,18 @@ impl<'o> Subject<'o> {
     }
 
     fn put_on(&self, clusters: &str, more: &str) {
-        let Self { operator, name, file, .. } = self;
+        let Self { operator, name, file, namespace, .. } = self;
+        let to_file = || format!("{{file: {{path: {}, cluster: kafka}}}}", file.display());
+        let delivery = namespace.map_or_else(to_file, |namespace| namespace.delivery(name));
         let spec = format!(
             "{{clusters: [{clusters}], {more}, authorization: {{acls: [\
              {{resource: {{type: topic, name: {name}}}, operations: [Read, Write]}}]}}, quotas: {{producerByteRate: 1073741824}}, \
-             deliver: [{{file: {{path: {}, cluster: kafka}}}}]}}",
-            file.display()
+             deliver: [{delivery}]}}"
         );
         operator.declare(name, &spec);
+        if let Some(namespace) = namespace {
+            namespace.allow(operator);
+        }
     }
 
     /// The arguments that name its document and no other user's.
@@ -269,9 +283,18 @@ impl<'o> Subject<'o> {
         });
     }
 
-    /// What applications find in their file.
+    /// What applications find in their file, or where the Secret is mounted.
     fn delivered(&self) -> Published {
-        Published::of_properties(&fs::read_to_string(&self.file).unwrap())
+        let Some(namespace) = self.namespace else {
+            return Published::of_properties(&fs::read_to_string(&self.file).unwrap());
+        };
+        let mounted = namespace.mounted(&self.name).expect("it is delivered");
+        let published = Published::of_properties(&mounted["client.properties"]);
+        // A Secret is replaced as a whole.
+        let parts = (mounted["username"].as_str(), mounted["sasl.mechanism"].parse().unwrap());
+        assert_eq!(parts, (published.username.as_str(), published.mechanism));
+        assert!(published.password.ct_eq(&Secret::from_text(mounted["password"].clone())), "two passwords in a Secret");
+        published
     }
 
     fn newest(&self) -> &Published {

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -34,8 +34,12 @@ pub struct Kubernetes {
     address: SocketAddr,
     runtime: tokio::runtime::Runtime,
     client: kube::Client,
-    /// Taken down in this order: the API server first.
-    _api_server: Server,
+    /// The same without a login of its own.
+    stranger: kube::Client,
+    /// Command line of the API server.
+    command: Vec<String>,
+    /// Taken down in this order: the API server first. `None` while it is stopped.
+    api_server: Mutex<Option<Server>>,
     _etcd: Server,
     _ports: Ports,
     // Last, so that the folder goes also when the process is killed.
@@ -65,36 +69,73 @@ impl Kubernetes {
         let (etcd_client, etcd_peer, address) = (ports.next(), ports.next(), ports.next());
         let token = secret_text()?;
         let etcd = start_etcd(&etcd, folder.path(), etcd_client, etcd_peer)?;
-        let mut server = start_api_server(&api_server, folder.path(), etcd_client, address, &token)?;
+        let command = api_server_command(&api_server, folder.path(), etcd_client, address, &token)?;
+        let mut server = start_api_server(&command, folder.path())?;
         let authority = folder.path().join("certificates/apiserver.crt");
-        let log = folder.path().join("kube-apiserver.log");
-        let not_started = || StackError::NotStarted {
-            server: "kube-apiserver".to_owned(),
-            patience: START_PATIENCE,
-            log: end_of(&log),
-        };
         if !wait_until(START_PATIENCE, || authority.is_file() || !server.is_running()) {
-            return Err(not_started());
+            return Err(not_started(folder.path()));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(StackError::io("start a runtime"))?;
-        let path = kubeconfig_file(folder.path(), address, "admin.kubeconfig", &[("admin", &token)])?;
-        let client = runtime.block_on(client(&path));
+        let url = format!("https://{address}");
+        let path = kubeconfig_file(folder.path(), &url, "admin.kubeconfig", &[("admin", &token)])?;
+        let (client, stranger) = runtime.block_on(clients(&path));
         let kubernetes = Self {
             folder,
             address,
             runtime,
             client,
-            _api_server: server,
+            stranger,
+            command,
+            api_server: Mutex::new(Some(server)),
             _etcd: etcd,
             _ports: ports,
             _janitor: janitor,
         };
-        // `default` comes after the rest; until then some of RBAC may be missing.
-        let is_up = || {
-            kubernetes.ask("GET", "/readyz", None).0 == 200 && kubernetes.get("/api/v1/namespaces/default").is_some()
-        };
-        if wait_until(START_PATIENCE, is_up) { Ok(kubernetes) } else { Err(not_started()) }
+        kubernetes.await_ready()?;
+        Ok(kubernetes)
+    }
+
+    /// `default` comes after the rest; until then some of RBAC may be missing.
+    fn await_ready(&self) -> Result<(), StackError> {
+        let is_up = || self.ask("GET", "/readyz", None).0 == 200 && self.get("/api/v1/namespaces/default").is_some();
+        if wait_until(START_PATIENCE, is_up) { Ok(()) } else { Err(not_started(self.folder.path())) }
+    }
+
+    /// Where it listens, e.g. `127.0.0.1:10250`.
+    pub fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("kube-apiserver.log")).unwrap_or_default()
+    }
+
+    /// Kills the API server. What it stored stays in etcd.
+    pub fn stop_api_server(&self) {
+        if let Some(server) = self.api_server.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            server.kill();
+        }
+    }
+
+    /// Starts the API server again, with the same keys, and waits until it is ready.
+    pub fn start_api_server(&self) -> Result<(), StackError> {
+        let server = start_api_server(&self.command, self.folder.path())?;
+        *self.api_server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+        self.await_ready()
+    }
+
+    /// Hands somebody's request on with whatever login it carries; the status (0 without an answer) and the body.
+    pub fn hand_on(&self, request: http::Request<Vec<u8>>) -> (u16, Vec<u8>) {
+        self.runtime.block_on(async {
+            let Ok(response) = self.stranger.send(request.map(kube::client::Body::from)).await else {
+                return (0, Vec::new());
+            };
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            (status, body.to_vec())
+        })
     }
 
     /// Asks as an administrator; the status (0 without an answer) and the answer, `Null` if it is no JSON.
@@ -200,10 +241,14 @@ impl Kubernetes {
 
     /// A kubeconfig with one context for each token, the first of them the current one.
     pub fn kubeconfig(&self, contexts: &[(&str, &str)]) -> PathBuf {
+        self.kubeconfig_by(&format!("https://{}", self.address), contexts)
+    }
+
+    /// The same by another address.
+    pub fn kubeconfig_by(&self, url: &str, contexts: &[(&str, &str)]) -> PathBuf {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("{}.kubeconfig", COUNT.fetch_add(1, Ordering::Relaxed));
-        kubeconfig_file(self.folder.path(), self.address, &name, contexts)
-            .unwrap_or_else(|error| panic!("{}", error.chain()))
+        kubeconfig_file(self.folder.path(), url, &name, contexts).unwrap_or_else(|error| panic!("{}", error.chain()))
     }
 }
 
@@ -233,19 +278,30 @@ fn start_etcd(program: &Path, folder: &Path, client: SocketAddr, peer: SocketAdd
     Server::start(&command, &[], &folder.join("etcd.log"))
 }
 
-fn start_api_server(
+fn not_started(folder: &Path) -> StackError {
+    let log = end_of(&folder.join("kube-apiserver.log"));
+    StackError::NotStarted { server: "kube-apiserver".to_owned(), patience: START_PATIENCE, log }
+}
+
+fn start_api_server(command: &[String], folder: &Path) -> Result<Server, StackError> {
+    let command = command.iter().map(String::as_str).collect::<Vec<_>>();
+    Server::start(&command, &[], &folder.join("kube-apiserver.log"))
+}
+
+/// Makes what it needs, and says how it is started.
+fn api_server_command(
     program: &Path,
     folder: &Path,
     etcd: SocketAddr,
     address: SocketAddr,
     token: &str,
-) -> Result<Server, StackError> {
+) -> Result<Vec<String>, StackError> {
     let at = |name: &str| folder.join(name).display().to_string();
     let key = rcgen::KeyPair::generate().expect("keys can be made");
     write_private(folder.join("sa.key"), &key.serialize_pem())?;
     write_private(folder.join("sa.pub"), &key.public_key_pem())?;
     write_private(folder.join("tokens.csv"), &format!("{token},admin,1,\"system:masters\"\n"))?;
-    let command = [
+    Ok(vec![
         program.display().to_string(),
         format!("--etcd-servers=http://{etcd}"),
         "--bind-address=127.0.0.1".to_owned(),
@@ -259,9 +315,7 @@ fn start_api_server(
         "--authorization-mode=RBAC".to_owned(),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
         "--disable-admission-plugins=ServiceAccount".to_owned(),
-    ];
-    let command = command.iter().map(String::as_str).collect::<Vec<_>>();
-    Server::start(&command, &[], &folder.join("kube-apiserver.log"))
+    ])
 }
 
 /// Random text that nobody guesses.
@@ -271,19 +325,14 @@ fn secret_text() -> Result<String, StackError> {
     Ok(String::from_utf8_lossy(&output.stdout).split_whitespace().collect())
 }
 
-fn kubeconfig_file(
-    folder: &Path,
-    address: SocketAddr,
-    name: &str,
-    contexts: &[(&str, &str)],
-) -> Result<PathBuf, StackError> {
+fn kubeconfig_file(folder: &Path, url: &str, name: &str, contexts: &[(&str, &str)]) -> Result<PathBuf, StackError> {
     let users = contexts.iter().map(|(name, token)| json!({"name": name, "user": {"token": token}}));
     let named = contexts.iter().map(|(name, _)| json!({"name": name, "context": {"cluster": "test", "user": name}}));
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "test", "cluster": {
-            "server": format!("https://{address}"),
+            "server": url,
             "certificate-authority": folder.join("certificates/apiserver.crt"),
         }}],
         "users": users.collect::<Vec<_>>(),
@@ -293,11 +342,15 @@ fn kubeconfig_file(
     write_private(folder.join(name), &config.to_string())
 }
 
-async fn client(kubeconfig: &Path) -> kube::Client {
+/// One with the login of a kubeconfig, and one without.
+async fn clients(kubeconfig: &Path) -> (kube::Client, kube::Client) {
     let config = Kubeconfig::read_from(kubeconfig).expect("just written");
     let config =
         kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.expect("just written");
-    kube::Client::try_from(config).expect("a client can be made")
+    let mut stranger = config.clone();
+    stranger.auth_info = kube::config::AuthInfo::default();
+    let client = |config| kube::Client::try_from(config).expect("a client can be made");
+    (client(config), client(stranger))
 }
 
 fn end_of(log: &Path) -> String {
