@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::tally::Tally;
+use crate::namespace::secret_name;
 use crate::stack::unique_name;
 
 /// Which client an application is built on.
@@ -101,8 +102,10 @@ pub struct Application {
     pub kind: Kind,
     /// What it does when its credential changes.
     pub habit: Habit,
-    /// What is delivered to it.
+    /// What it reads.
     pub file: PathBuf,
+    /// Whether that is a Secret which is mounted, and not delivered as a file.
+    pub is_mounted: bool,
     /// What it went through.
     pub tally: Tally,
 }
@@ -125,23 +128,30 @@ pub struct Cast {
     pub pinning: usize,
     /// Of [`Habit::NeverReloads`].
     pub never_reloading: usize,
+    /// Of each of these that read properties, so many have them in a Secret.
+    pub mounting: usize,
 }
 
 impl Cast {
     /// Enough users for 200 rotations in little more than a minute, and no more clients than two cores carry.
-    pub const WHOLE: Self = Self { reloading: 8, restarting: 3, pinning: 3, never_reloading: 1 };
+    pub const WHOLE: Self = Self { reloading: 8, restarting: 3, pinning: 3, never_reloading: 1, mounting: 1 };
     /// One or two of each.
-    pub const SMALL: Self = Self { reloading: 2, restarting: 1, pinning: 1, never_reloading: 1 };
+    pub const SMALL: Self = Self { reloading: 2, restarting: 1, pinning: 1, never_reloading: 1, mounting: 0 };
 
     /// The applications, with their files below `folder`.
     pub fn assemble(self, folder: &Path) -> Vec<Arc<Application>> {
         let mut applications = Vec::new();
         for kind in Kind::ALL {
             for habit in Habit::ALL {
-                applications.extend((0..self.count(kind, habit)).map(|_| {
+                applications.extend((0..self.count(kind, habit)).map(|index| {
                     let name = unique_name("app");
-                    let file = folder.join(format!("{name}.{}", kind.format()));
-                    Arc::new(Application { name, kind, habit, file, tally: Tally::default() })
+                    let is_mounted = index < self.mounting && kind.format() == "properties";
+                    let file = if is_mounted {
+                        folder.join(secret_name(&name)).join("client.properties")
+                    } else {
+                        folder.join(format!("{name}.{}", kind.format()))
+                    };
+                    Arc::new(Application { name, kind, habit, file, is_mounted, tally: Tally::default() })
                 }));
             }
         }

@@ -6,6 +6,9 @@
 #[path = "mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the short run in tests/servers asks for more")]
 mod load;
+#[path = "../support/namespace.rs"]
+#[expect(dead_code, reason = "the namespace serves all tests; this program needs part of it")]
+mod namespace;
 #[path = "../support/operator.rs"]
 #[expect(dead_code, reason = "the operator serves all tests; this program needs part of it")]
 mod operator;

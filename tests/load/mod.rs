@@ -1,7 +1,7 @@
 //! Applications that produce and consume while their users rotate: none of them may notice.
 //!
 //! ```text
-//! Rotator (the program; a hasty hand) ──> Kafka, and one file for each application
+//! Rotator (the program; a hasty hand) ──> Kafka, and one file for each application, or a Secret that is mounted
 //!                                          │ read by habit: at every change, at a restart, never again
 //! clients (librdkafka, Java, our own) <────┘
 //!    │ logins, refusals, records acknowledged and read
@@ -20,6 +20,7 @@ pub mod applications;
 pub mod chance;
 pub mod clients;
 pub mod disturbances;
+pub mod mount;
 pub mod report;
 pub mod rotators;
 pub mod tally;

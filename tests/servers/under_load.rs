@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::load::applications::{Cast, Kind};
+use crate::load::applications::{Application, Cast, Kind};
 use crate::load::rotators::{ByProgram, Hasty};
 use crate::load::{self, Run};
 use crate::stack::{ClusterBuilder, KafkaVersion};
@@ -17,10 +17,14 @@ fn nobody_is_locked_out_and_nothing_is_lost_while_all_users_rotate() {
     let (cluster, seed) = (load::three_brokers().start().unwrap(), seed());
     let rotator = ByProgram::new(&cluster, seed);
     let applications = Cast::WHOLE.assemble(&rotator.folder());
+    let mounting: Vec<_> = applications.iter().filter(|application| application.is_mounted).cloned().collect();
     let duration = Duration::from_secs(60);
     let report = Run { cluster: &cluster, applications, duration, rotations: 200, seed }.play(&rotator).unwrap();
     assert!(report.faults().is_empty(), "\n{report}");
     assert!(report.rotations() >= 200 && report.kills > 0 && report.restarts > 0, "\n{report}");
+    // Both ways of delivery are rotated.
+    let rotated = |one: &&std::sync::Arc<Application>| one.tally.rotations() > 1 && one.tally.logins() > 1;
+    assert!(mounting.iter().filter(rotated).count() >= 4, "\n{report}");
 }
 
 /// The counts of the test above are worth something: clients of each kind and the brokers see an old credential that goes

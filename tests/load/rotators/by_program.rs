@@ -13,8 +13,10 @@ use crate::load::applications::{Application, Habit};
 use crate::load::chance::Chance;
 use crate::load::clients::Clients;
 use crate::load::disturbances::Disturbances;
+use crate::load::mount::Mounts;
+use crate::namespace::{Namespace, secret_name};
 use crate::operator::{Operator, Transport};
-use crate::stack::{Cluster, StackError, pause};
+use crate::stack::{Cluster, StackError, kubernetes, pause};
 
 /// How long old and new work side by side. A client here takes less than a second to move, and three on a busy machine.
 const OVERLAP: &str = "6s";
@@ -34,6 +36,8 @@ const EXPECTED: [i32; 2] = [0, 4];
 /// Somebody who has the program, a store and documents.
 pub struct ByProgram<'c> {
     operator: Operator<'c>,
+    /// For those that have no file.
+    mounts: Mounts,
     seed: u64,
 }
 
@@ -47,7 +51,8 @@ impl<'c> ByProgram<'c> {
         operator.edit("kafka.yaml", "fence: 1s", &format!("fence: {FENCE}"));
         // The report counts what the brokers refused.
         operator.stop_watching();
-        Self { operator, seed }
+        let mounts = Mounts::of(Namespace::of(&mut operator, kubernetes::shared()), operator.work().join("out"));
+        Self { operator, mounts, seed }
     }
 
     /// Where it delivers to.
@@ -104,17 +109,52 @@ impl<'c> ByProgram<'c> {
             }
         }
     }
+
+    /// What is declared for an application.
+    fn specification(&self, application: &Application) -> String {
+        let Application { name, kind, habit, file, is_mounted, .. } = application;
+        let (authentication, rotation) = match habit {
+            Habit::Reloads => ("scram", format!("strategy: mechanism-flip, overlap: {OVERLAP}")),
+            Habit::Restarts | Habit::NeverReloads => {
+                ("scram", format!("strategy: mechanism-flip, overlap: {OVERLAP}, confirm: acknowledgement"))
+            }
+            Habit::PinsMechanism => ("scram-sha-512", format!("strategy: dual-user, overlap: {OVERLAP}")),
+        };
+        let delivery = if *is_mounted {
+            self.mounts.namespace().delivery(name)
+        } else {
+            format!("{{file: {{path: {}, format: {}}}}}", file.display(), kind.format())
+        };
+        format!(
+            "{{clusters: [kafka], authentication: {{type: {authentication}}}, authorization: {{acls: [\
+             {{resource: {{type: topic, name: {name}}}, operations: [Read, Write]}}, \
+             {{resource: {{type: group, name: {name}}}, operations: [Read]}}]}}, rotation: {{{rotation}}}, \
+             deliver: [{delivery}]}}"
+        )
+    }
+
+    /// The generation that an application's file says it holds, or that is mounted; 0 if there is none.
+    fn generation_of(&self, application: &Application) -> u64 {
+        if application.is_mounted {
+            return self.mounts.generation(&secret_name(&application.name));
+        }
+        let bytes = std::fs::read(&application.file).unwrap_or_default();
+        read_stamp(&bytes).map_or(0, |stamp| stamp.generation.0)
+    }
 }
 
 impl Rotator for ByProgram<'_> {
     fn provision(&self, applications: &[Arc<Application>]) -> Result<(), StackError> {
         for application in applications {
-            self.operator.declare(&application.name, &specification(application));
+            self.operator.declare(&application.name, &self.specification(application));
             if application.habit == Habit::PinsMechanism {
                 self.see_the_flip_refused(application);
             }
         }
+        self.mounts.namespace().allow(&self.operator);
         self.operator.apply(&[]).exits(0);
+        let is_there = |application: &&Arc<Application>| self.generation_of(application) > 0;
+        assert!(applications.iter().all(|application| is_there(&application)), "everything is delivered and mounted");
         Ok(())
     }
 
@@ -177,7 +217,7 @@ impl Shift<'_, '_> {
     /// Counts the rotations that reached their applications. One that is held is not complete.
     fn note_deliveries(&mut self) {
         for application in self.clients.applications() {
-            let generation = generation_of(application);
+            let generation = self.program.generation_of(application);
             let before = self.generations.insert(application.name.clone(), generation);
             if before.is_some_and(|before| before < generation) && application.habit != Habit::NeverReloads {
                 application.tally.note_rotation();
@@ -237,30 +277,4 @@ impl Shift<'_, '_> {
         let open = applications.filter(|(one, phase)| !is_over(one, phase));
         open.map(|(one, phase)| format!("{} ({:?}) {phase}", one.name, one.habit)).collect()
     }
-}
-
-/// What is declared for an application.
-fn specification(application: &Application) -> String {
-    let Application { name, kind, habit, file, .. } = application;
-    let (authentication, rotation) = match habit {
-        Habit::Reloads => ("scram", format!("strategy: mechanism-flip, overlap: {OVERLAP}")),
-        Habit::Restarts | Habit::NeverReloads => {
-            ("scram", format!("strategy: mechanism-flip, overlap: {OVERLAP}, confirm: acknowledgement"))
-        }
-        Habit::PinsMechanism => ("scram-sha-512", format!("strategy: dual-user, overlap: {OVERLAP}")),
-    };
-    format!(
-        "{{clusters: [kafka], authentication: {{type: {authentication}}}, authorization: {{acls: [\
-         {{resource: {{type: topic, name: {name}}}, operations: [Read, Write]}}, \
-         {{resource: {{type: group, name: {name}}}, operations: [Read]}}]}}, rotation: {{{rotation}}}, \
-         deliver: [{{file: {{path: {}, format: {}}}}}]}}",
-        file.display(),
-        kind.format()
-    )
-}
-
-/// The generation that an application's file says it holds.
-fn generation_of(application: &Application) -> u64 {
-    let bytes = std::fs::read(&application.file).unwrap_or_default();
-    read_stamp(&bytes).map_or(0, |stamp| stamp.generation.0)
 }
