@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::import_arguments::ImportArguments;
 use crate::names::{NamespacedName, Scope};
 
 /// Declare Kafka users in Git. Their secrets stay secret.
@@ -77,6 +78,9 @@ Examples:\n  kastellan recover payments --from-deliveries --dry-run\n  kastellan
     /// Generation, phase, age and deliveries of each user; contacts no cluster
     #[command(after_help = "Examples:\n  kastellan status\n  kastellan status payments -o json")]
     Status(StatusArguments),
+    /// Take over users that live today, with the passwords they have
+    #[command(after_help = super::import_arguments::AFTER_HELP)]
+    Import(Box<ImportArguments>),
     /// Work on a store by hand
     Store(StoreArguments),
     /// Print the rights Kastellan itself needs

@@ -29,7 +29,11 @@ pub(super) fn read(arguments: &FileArguments) -> Result<Documents, ExitStatus> {
 /// # Errors
 /// The status to exit with; everything is said already.
 pub(super) fn read_for_pass(arguments: &FileArguments) -> Result<Documents, ExitStatus> {
-    let (documents, warnings) = read_with_warnings(arguments)?;
+    let (documents, mut warnings) = read_with_warnings(arguments)?;
+    // What undoes a pass every two minutes is said in full.
+    let (urgent, rest) = warnings.0.into_iter().partition(|finding| finding.code == "other-operator");
+    output::findings(&Findings(urgent));
+    warnings = Findings(rest);
     if !warnings.0.is_empty() {
         let count = counted(warnings.0.len(), "warning");
         output::note(&format!("{count} about the documents: see `kastellan validate`\n"));

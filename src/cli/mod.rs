@@ -6,6 +6,9 @@ mod arguments;
 mod by_hand;
 mod carry_out;
 mod documents;
+mod import;
+mod import_arguments;
+mod import_sources;
 mod init;
 mod kubernetes_policy;
 mod output;
@@ -86,6 +89,7 @@ async fn run(cli: Cli) -> ExitStatus {
         Command::Verify(arguments) => verify::run(arguments).await,
         Command::Status(arguments) => status::run(arguments).await,
         Command::Store(arguments) => store_put::run(arguments).await,
+        Command::Import(arguments) => import::run(*arguments).await,
         Command::Policy(arguments) => policy::run(arguments),
         Command::Schemas(arguments) => schemas::run(arguments),
         Command::Completions { shell } => {

@@ -57,7 +57,11 @@ async fn put(path: &str, key: &str, store: Option<StoreName>, files: &FileArgume
     }
 }
 
-fn pick_store(documents: &Documents, named: Option<StoreName>) -> Result<StoreName, ExitStatus> {
+/// The store that is named, or the only one.
+///
+/// # Errors
+/// The status to exit with; everything is said already.
+pub(super) fn pick_store(documents: &Documents, named: Option<StoreName>) -> Result<StoreName, ExitStatus> {
     let known = documents.stores.keys().collect::<Vec<_>>();
     match (named, known.as_slice()) {
         (Some(name), known) if known.contains(&&name) => Ok(name),

@@ -13,6 +13,7 @@ mod record;
 mod schedule;
 mod standing;
 mod strategy;
+mod takeover;
 
 pub use crate::spec::{Confirm, RotationSpec, Strategy};
 pub use blocked::{Blocked, Change, Foreign, Waiting};
@@ -35,6 +36,7 @@ pub use record::{
 };
 pub use schedule::{Retirement, due_at, retirement};
 pub use standing::{Awaits, Standing, standing};
+pub use takeover::Takeover;
 
 #[cfg(test)]
 mod tests;

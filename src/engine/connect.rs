@@ -138,7 +138,7 @@ impl Surroundings {
     }
 
     /// The kubeconfig files, as `kubectl` finds them: those of `KUBECONFIG`, else the one at home; empty if there is none.
-    fn kubeconfig(&self) -> Vec<PathBuf> {
+    pub(super) fn kubeconfig(&self) -> Vec<PathBuf> {
         let stated = (self.variable)("KUBECONFIG").filter(|stated| !stated.is_empty());
         match stated {
             Some(stated) => std::env::split_paths(&stated).filter(|path| !path.as_os_str().is_empty()).collect(),

@@ -24,6 +24,8 @@ mod observe;
 mod run;
 mod second_opinion;
 mod store_effects;
+mod strimzi;
+mod take_over;
 mod verify;
 
 pub use crate::host::{now, random_bytes};
@@ -32,4 +34,6 @@ pub use execute::{Executed, Failed, Finished, Limits, execute};
 pub use observe::{Whom, list_records, observe};
 pub use run::{Event, Events};
 pub use second_opinion::{SecondOpinions, second_opinions};
+pub use strimzi::read_secret_passwords;
+pub use take_over::{Given, Proven, Taken, Unfit, Verdicts, keep, prove_given};
 pub use verify::{Verified, verify};

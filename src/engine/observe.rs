@@ -125,7 +125,7 @@ async fn observe_access(links: &Links) -> BTreeMap<ClusterName, Seen<ClusterObse
     join_all(looks).await.into_iter().collect()
 }
 
-async fn look_at_access(link: &ClusterLink) -> Seen<ClusterObserved> {
+pub(super) async fn look_at_access(link: &ClusterLink) -> Seen<ClusterObserved> {
     let (acls, quotas, super_users, afterlife) = tokio::join!(
         link.admin.list_acls(AclScope::All),
         link.admin.list_user_quotas(),

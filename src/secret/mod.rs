@@ -4,10 +4,12 @@
 //! [`Secret::expose`] is called at the last line that needs the bytes, and only in the rooms that the architecture test
 //! allows. This room draws no randomness of its own: it is an argument.
 
+mod list;
 mod material;
 mod password;
 mod scram;
 
+pub use list::{PasswordListError, read_password_list};
 pub use material::{Material, ScramCredential};
 pub use password::{PasswordLength, Randomness, draw_password, draw_rotation_id, draw_salt};
 pub use scram::{Iterations, IterationsError, Salt, SaltError, ScramKeys, derive_keys, pbkdf2};

@@ -23,7 +23,7 @@ use crate::names::{ClusterName, Mechanism, NamespacedName, Segment, StoreName, U
 /// Checks the drafts against each other and puts them together. What is wrong is in the report; a user whose store is not
 /// known is left out.
 pub(super) fn resolve(report: &mut Report<'_>, drafts: Drafts) -> Documents {
-    let Drafts { stores, clusters, users, store_names, cluster_names, user_names, count: _ } = drafts;
+    let Drafts { stores, clusters, users, store_names, cluster_names, user_names, count: _, strimzi: _ } = drafts;
     drop(user_names);
     let store_inputs = inputs_places(&stores);
     let mut resolver = Resolver {
@@ -207,14 +207,7 @@ impl Resolver<'_, '_> {
         let clusters = draft.clusters.iter().flat_map(|cluster| names.iter().map(move |name| (cluster, name)));
         for (cluster, (name, at)) in clusters {
             let Some(spec) = self.clusters.get(cluster) else { continue };
-            let own = spec.admin.authentication.as_ref().and_then(|authentication| authentication.username());
-            let message = if own == Some(*name) {
-                format!("`{name}` is Kastellan's own user on `{cluster}`")
-            } else if let Some(pattern) = spec.protected_users.iter().find(|pattern| pattern.matches(name)) {
-                format!("`{name}` is protected on `{cluster}` by `protectedUsers: {pattern}`")
-            } else {
-                continue;
-            };
+            let Some(message) = spec.protection_of(cluster, name) else { continue };
             self.report.at(*at, Finding::error("protected-user", message).hint("no document may name it"));
         }
     }

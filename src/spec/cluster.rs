@@ -42,6 +42,18 @@ pub struct KafkaClusterSpec {
     pub suspend: bool,
 }
 
+impl KafkaClusterSpec {
+    /// Why no document may name a user on `cluster`, which this is; `None` if it may.
+    pub fn protection_of(&self, cluster: &ClusterName, user: &UserName) -> Option<String> {
+        let own = self.admin.authentication.as_ref().and_then(|authentication| authentication.username());
+        if own == Some(user) {
+            return Some(format!("`{user}` is Kastellan's own user on `{cluster}`"));
+        }
+        let pattern = self.protected_users.iter().find(|pattern| pattern.matches(user))?;
+        Some(format!("`{user}` is protected on `{cluster}` by `protectedUsers: {pattern}`"))
+    }
+}
+
 /// How Kastellan itself reaches the cluster.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]

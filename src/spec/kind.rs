@@ -1,7 +1,7 @@
 //! The kinds of document, and reading one document of any kind.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::check;
 use super::cluster::{self, ClusterDraft};
@@ -15,9 +15,9 @@ use super::text::{CLUSTER_NAME, NAME, STORE_NAME};
 use super::tree::Node;
 use super::user::{self, UserDraft};
 use super::value::StorePath;
-use super::wording::quoted;
+use super::wording::{list, quoted};
 use crate::diagnostic::Finding;
-use crate::names::{ClusterName, NamespacedName, Segment, StoreName};
+use crate::names::{ClusterName, NamespacedName, Segment, StoreName, UserName};
 
 /// The version of the grammar.
 pub(super) const API_VERSION: &str = "kastellan.io/v1alpha1";
@@ -59,8 +59,16 @@ impl Kind {
 static API_VERSIONS: [Choice; 1] = [Choice::now(API_VERSION)];
 
 const LABELS: Field = Field::optional("labels", "Labels; Kastellan does not look at them.", Shape::Texts);
-const ANNOTATIONS: Field =
-    Field::optional("annotations", "Annotations; Kastellan does not look at them.", Shape::Texts);
+const ANNOTATIONS: Field = Field::optional(
+    "annotations",
+    "Annotations; Kastellan looks at `kastellan.io/other-operator` alone.",
+    Shape::Texts,
+);
+
+/// Says which other operator manages the user in Kafka as well; [`import`](super::Origin) writes it. Its one value.
+pub(super) const OTHER_OPERATOR: &str = "kastellan.io/other-operator";
+/// Strimzi's User Operator.
+pub(super) const STRIMZI: &str = "strimzi";
 
 /// Defines the table of a kind's whole document.
 macro_rules! document {
@@ -113,6 +121,8 @@ pub(super) struct Drafts {
     pub store_names: BTreeMap<StoreName, At>,
     pub cluster_names: BTreeMap<ClusterName, At>,
     pub user_names: BTreeMap<NamespacedName, At>,
+    /// Names in Kafka that Strimzi's User Operator manages too, as the documents say.
+    pub strimzi: BTreeSet<UserName>,
     /// Documents of whatever content.
     pub count: usize,
 }
@@ -162,6 +172,9 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, drafts: &mut Drafts, root: &Node
             match (identity, spec) {
                 (Some(identity), Some(spec)) => {
                     let draft = user::read(reader, identity, location, name, spec);
+                    if is_strimzis_too(metadata) {
+                        drafts.strimzi.extend(draft.iter().map(|draft| draft.username.clone()));
+                    }
                     keep(reader, &mut drafts.users, draft, errors, start);
                 }
                 _ => {
@@ -172,6 +185,49 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, drafts: &mut Drafts, root: &Node
             }
         }
     }
+}
+
+fn is_strimzis_too(metadata: Fields<'_, '_>) -> bool {
+    metadata.fields("annotations").and_then(|annotations| annotations.text(OTHER_OPERATOR)) == Some(STRIMZI)
+}
+
+/// More names than this do not go into a pattern that a person can read.
+const PATTERN_NAMES_MAX: usize = 20;
+
+/// Says of users that Strimzi's User Operator manages too that it removes what it does not know, and how to stop it.
+pub(super) fn warn_of_other_operators(report: &mut super::report::Report<'_>, drafts: &Drafts) {
+    let count = drafts.strimzi.len();
+    if count == 0 {
+        return;
+    }
+    let names = drafts.strimzi.iter().take(PATTERN_NAMES_MAX).map(UserName::as_str);
+    let (named, pattern) = if count > PATTERN_NAMES_MAX {
+        (format!("{} and {} more", list(names), count - PATTERN_NAMES_MAX), ".*".to_owned())
+    } else {
+        let escaped = names.clone().map(java_literal).collect::<Vec<_>>();
+        (list(names), escaped.join("|"))
+    };
+    let message = format!(
+        "Strimzi's User Operator still manages {named}, as `metadata.annotations` says (`{OTHER_OPERATOR}: {STRIMZI}`): it \
+         writes their credential, ACLs and quotas anew every two minutes, and removes those of a user without KafkaUser"
+    );
+    let hint = format!(
+        "set `STRIMZI_IGNORED_USERS_PATTERN={pattern}` for the User Operator, stop it, `kubectl delete kafkauser \
+         --cascade=orphan`, start it, then remove the annotation; examples/from-strimzi/README.md has the steps"
+    );
+    report.anywhere(Finding::warning("other-operator", message).hint(hint));
+}
+
+/// A name as a Java regular expression that matches it alone.
+fn java_literal(name: &str) -> String {
+    let mut literal = String::with_capacity(name.len());
+    for character in name.chars() {
+        if !character.is_alphanumeric() && !matches!(character, '-' | '_') {
+            literal.push('\\');
+        }
+        literal.push(character);
+    }
+    literal
 }
 
 /// Keeps what was read. Nothing read and nothing said would lose a document without a word: that is a bug of ours.

@@ -28,11 +28,13 @@ mod schema;
 mod secret_delivery;
 mod source;
 mod store;
+mod strimzi;
 mod text;
 mod tree;
 mod user;
 mod value;
 mod wording;
+mod written;
 mod yaml;
 
 pub use cluster::{AdminAuthentication, AdminSpec, ClientsSpec, KafkaClusterSpec, TlsSpec, UserDefaults};
@@ -45,10 +47,12 @@ pub use schema::{schema, schema_file};
 pub use secret_delivery::{SecretDelivery, SecretFormat, SecretPlace};
 pub use source::{FILE_BYTES_MAX, SourceText};
 pub use store::{AgeStoreSpec, CredentialStoreSpec, StoreBackend, VaultAuth, VaultStoreSpec};
+pub use strimzi::{StrimziLogin, StrimziUser, read_strimzi};
 pub use user::{Authentication, DeletionPolicy, KafkaUserSpec, MechanismChoice, ScramAuthentication};
 pub use value::{
     BootstrapServers, Endpoint, FilePath, StorePath, StoreValue, UserPattern, format_duration, parse_duration,
 };
+pub use written::{Origin, WrittenUser, can_say};
 
 use std::collections::BTreeMap;
 
@@ -102,6 +106,7 @@ pub fn read(inputs: &[SourceText]) -> Result<(Documents, Findings), Findings> {
         report.anywhere(Finding::error("no-documents", "there are no documents"));
     }
     drop(interner);
+    kind::warn_of_other_operators(&mut report, &drafts);
     let documents = across::resolve(&mut report, drafts);
     let findings = report.finish();
     if findings.has_errors() { Err(findings) } else { Ok((documents, findings)) }
