@@ -264,9 +264,8 @@ impl Import<'_> {
         let observed = observe(&self.links, &desired, Whom::Only(&users)).await;
         let mut plan = plan(&desired, &observed, &Options::default(), crate::engine::now().wall);
         plan.users.retain(|user, planned| {
-            let republish = planned.transitions.iter().find_map(|transition| match transition {
-                Transition::Maintain(todo) => todo.republish.clone(),
-                _ => None,
+            let republish = planned.transitions.iter().find_map(|transition| {
+                if let Transition::Maintain(todo) = transition { todo.republish.clone() } else { None }
             });
             let todo = Maintenance { republish: republish.clone(), ..Maintenance::default() };
             planned.transitions = vec![Transition::Maintain(todo)];

@@ -311,3 +311,70 @@ fn an_import_that_was_killed_is_completed_by_the_same_again() {
         operator.assert_in_step();
     }
 }
+
+/// What people copy from the README, in its order: commands of the program, and of `sed`.
+fn commands_of(readme: &str) -> Vec<&str> {
+    let blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.flat_map(str::lines).collect()
+}
+
+#[test]
+fn the_example_does_what_its_readme_says() {
+    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/from-strimzi");
+    let read = |file: &str| fs::read_to_string(example.join(file)).unwrap();
+    let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).start().unwrap();
+    let mut operator = Operator::with(&[("kafka", &cluster, Transport::Plaintext)]);
+    let kubernetes = kubernetes::shared();
+    kubernetes.create("/api/v1/namespaces", &json!({"metadata": {"name": "kafka"}}));
+    let stage_user = |name: &str| {
+        make_user(&cluster, name, PASSWORD);
+        let data = json!({"password": PASSWORD, "sasl.jaas.config": jaas(name, PASSWORD)});
+        let secret = json!({"metadata": {"name": name}, "stringData": data});
+        kubernetes.create("/api/v1/namespaces/kafka/secrets?fieldManager=strimzi-user-operator", &secret);
+    };
+    stage_user("payments");
+    stage_user("orders");
+    let token = kubernetes.service_account("kafka", "kastellan");
+    kubernetes.apply_yaml(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: import, namespace: kafka}\n\
+         rules: [{apiGroups: [\"\"], resources: [secrets], verbs: [get]}]\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: import, namespace: kafka}\n\
+         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: import}\n\
+         subjects: [{kind: ServiceAccount, name: kastellan, namespace: kafka}]\n",
+    );
+    operator.set("KUBECONFIG", &kubernetes.kubeconfig(&[("here", &token)]).display().to_string());
+    operator.set("KAFKA_ADMIN_PASSWORD", cluster.kastellan.password_text());
+
+    fs::remove_file(operator.documents().join("kafka.yaml")).unwrap();
+    operator.write("kastellan/store.yaml", &read("kastellan/store.yaml"));
+    operator.write("strimzi/users.yaml", &read("strimzi/users.yaml"));
+    let document =
+        read("kastellan/cluster.yaml").replace("localhost:9092", &cluster.bootstrap(Transport::Plaintext.admin()));
+    let document = document.replace("localhost:9094", &cluster.bootstrap(Transport::Plaintext.clients()));
+    let username = format!("username: \"{}\"", cluster.kastellan.username);
+    operator.write("kastellan/cluster.yaml", &document.replace("username: \"kastellan\"", &username));
+
+    let readme = read("README.md");
+    let commands = commands_of(&readme);
+    assert_eq!(commands.len(), 6, "{commands:?}");
+    let mut said = String::new();
+    for command in commands {
+        match command.strip_prefix("kastellan ") {
+            Some(arguments) => {
+                let outcome = operator.run(&arguments.split_whitespace().collect::<Vec<_>>()).exits(0);
+                said.push_str(&outcome.stderr);
+            }
+            None => {
+                let run = std::process::Command::new("sh").args(["-c", command]).current_dir(operator.work()).status();
+                assert!(run.unwrap().success(), "{command}");
+                assert!(said.contains("STRIMZI_IGNORED_USERS_PATTERN=orders|payments`"), "{said}");
+                said.clear();
+            }
+        }
+    }
+    assert!(!said.contains("STRIMZI"), "{said}");
+    operator.assert_in_step();
+    let document = fs::read_to_string(operator.documents().join("users/kafka/payments.yaml")).unwrap();
+    assert!(readme.contains("- kubernetesSecret: {name: payments, format: strimzi, adopt: true}"));
+    assert!(document.contains("- kubernetesSecret: {name: payments, format: strimzi, adopt: true}"), "{document}");
+}
