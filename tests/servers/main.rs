@@ -30,6 +30,7 @@ mod clusters;
 mod crash_points;
 mod delivered_files;
 mod deliveries;
+mod example;
 mod import;
 mod journey;
 mod kafka_client;

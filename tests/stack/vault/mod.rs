@@ -64,6 +64,11 @@ pub fn shared() -> &'static Vault {
     SHARED.get_or_init(|| Vault::start().unwrap_or_else(|error| panic!("{}", error.chain())))
 }
 
+/// The program, which is also what people use by hand.
+pub fn program() -> Result<PathBuf, StackError> {
+    program::vault()
+}
+
 impl Vault {
     /// Starts one of its own.
     pub fn start() -> Result<Self, StackError> {
