@@ -120,12 +120,8 @@ impl Import<'_> {
             return Ok(());
         }
         let kept = keep(&self.links, &self.store, &self.cluster, taken).await;
-        for (user, verdict) in kept {
-            if let Err(unfit) = verdict {
-                self.imported.retain(|imported| imported.user != user);
-                self.refuse(user, unfit);
-            }
-        }
+        let failed = kept.into_iter().filter_map(|(user, verdict)| Some((user, verdict.err()?)));
+        self.take_back(failed.collect());
         self.publish(desired).await;
         Ok(())
     }
@@ -134,13 +130,25 @@ impl Import<'_> {
         self.refused.push(RefusedView { user, why, hint });
     }
 
+    /// Refuses users that were on their way already.
+    fn take_back(&mut self, failed: BTreeMap<NamespacedName, Unfit>) {
+        self.imported.retain(|imported| !failed.contains_key(&imported.user));
+        failed.into_iter().for_each(|(user, unfit)| self.refuse(user, unfit));
+    }
+
     /// Leaves out whom Kastellan manages already, and whom it may not manage.
     async fn sort_out(&mut self, candidates: Vec<Candidate>) -> Vec<Given> {
         let records = list_records(&self.links).await;
+        let mut claims = self.claims(&records);
         let mut given = Vec::new();
         for Candidate { user, username, password, .. } in candidates {
-            match self.admit(&records, &user, &username).and_then(|admitted| Ok((admitted, password?))) {
-                Ok((Admitted::New, password)) => given.push(Given { user, username, password }),
+            let admitted = self.admit(&records, &claims, &user, &username);
+            match admitted.and_then(|admitted| Ok((admitted, password?))) {
+                Ok((Admitted::New, password)) => {
+                    // Two namespaces may have users of one name, of which one is on this cluster.
+                    claims.insert(username.clone(), user.clone());
+                    given.push(Given { user, username, password });
+                }
                 Ok((Admitted::Before, _)) => self.before.push(user),
                 Err(unfit) => self.refuse(user, unfit),
             }
@@ -148,18 +156,34 @@ impl Import<'_> {
         given
     }
 
-    fn admit(&self, records: &Records, user: &NamespacedName, username: &UserName) -> Result<Admitted, Unfit> {
-        let is_here = |found: &RecordObserved| {
-            let record = &found.record.value;
-            record.claims_username() && record.clusters.contains_key(&self.cluster) && record.names().contains(username)
-        };
+    /// Who has which name on the cluster, by records and by documents.
+    fn claims(&self, records: &Records) -> BTreeMap<UserName, NamespacedName> {
+        let declared = self.documents.users.iter().flat_map(|(user, spec)| {
+            let names = spec.claims().filter(|(cluster, _)| **cluster == self.cluster);
+            names.map(move |(_, name)| (name.clone(), user.clone()))
+        });
+        let live = records.iter().filter_map(|(user, seen)| Some((user, &seen.known()?.record.value)));
+        let live = live.filter(|(_, record)| record.claims_username() && record.clusters.contains_key(&self.cluster));
+        let recorded = live.flat_map(|(user, record)| {
+            record.names().into_iter().map(|name| (name.clone(), user.clone())).collect::<Vec<_>>()
+        });
+        declared.chain(recorded).collect()
+    }
+
+    fn admit(
+        &self,
+        records: &Records,
+        claims: &BTreeMap<UserName, NamespacedName>,
+        user: &NamespacedName,
+        username: &UserName,
+    ) -> Result<Admitted, Unfit> {
         match records.get(user) {
             Some(Seen::Unknown(why)) => return Err(Unfit::new(format!("its record cannot be read: {why}"))),
-            Some(Seen::Known(found)) if is_here(found) => return Ok(Admitted::Before),
             Some(Seen::Known(found)) if found.record.value.claims_username() => {
-                return Err(Unfit::new(
-                    "Kastellan manages a user of this name already, and not under this name in Kafka",
-                ));
+                let record = &found.record.value;
+                let is_here = record.clusters.contains_key(&self.cluster) && record.names().contains(username);
+                let why = "Kastellan manages a user of this name already, and not under this name in Kafka";
+                return if is_here { Ok(Admitted::Before) } else { Err(Unfit::new(why)) };
             }
             Some(Seen::Known(_)) => {
                 let hint = "declare it with `adopt: true`: it gets a new password beside the one it has";
@@ -167,15 +191,8 @@ impl Import<'_> {
             }
             None => {}
         }
-        let holder = records.iter().find(|(_, seen)| seen.known().is_some_and(|found| is_here(found)));
-        if let Some((holder, _)) = holder {
+        if let Some(holder) = claims.get(username).filter(|holder| *holder != user) {
             return Err(Unfit::new(format!("`{username}` belongs to `{holder}`")));
-        }
-        let claims = |(other, spec): &(&NamespacedName, &spec::KafkaUserSpec)| {
-            *other != user && spec.claims().any(|claim| claim == (&self.cluster, username))
-        };
-        if let Some((other, _)) = self.documents.users.iter().find(claims) {
-            return Err(Unfit::new(format!("the document of `{other}` declares `{username}`")));
         }
         match self.documents.clusters[&self.cluster].protection_of(&self.cluster, username) {
             Some(why) => Err(Unfit::new(why)),
@@ -275,16 +292,16 @@ impl Import<'_> {
         let executed =
             execute(&self.links, &desired, plan.users, Limits { undo_for: Options::default().undo_for }, &bar).await;
         bar.finish();
-        for (user, finished) in executed.users {
+        let failed = executed.users.into_iter().filter_map(|(user, finished)| {
             let why = match finished {
-                Finished::Done => continue,
+                Finished::Done => return None,
                 Finished::Waiting { why, .. } | Finished::Blocked { why, .. } => why,
                 Finished::Failed(failed) => format!("{}: {}", failed.effect, failed.why),
             };
             let hint = "it is managed already; the same import, or `kastellan apply`, completes it";
-            self.imported.retain(|imported| imported.user != user);
-            self.refuse(user, Unfit::new(format!("its credential was kept, and not published: {why}")).hint(hint));
-        }
+            Some((user, Unfit::new(format!("its credential was kept, and not published: {why}")).hint(hint)))
+        });
+        self.take_back(failed.collect());
     }
 
     fn finish(mut self) -> ExitStatus {

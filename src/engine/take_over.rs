@@ -138,9 +138,7 @@ async fn prove_group(
             Err(unfit) => verdicts.push((given.user, Err(unfit))),
         }
     }
-    // PBKDF2 takes a millisecond each.
-    let derived = run_blocking(move || found.into_iter().map(|(given, found)| found.derive(given)).collect::<Vec<_>>());
-    let derived = derived.await;
+    let derived = derive_all(found).await;
     let first = log_in_once(logins, &derived).await;
     let mut open = Vec::new();
     for (proven, outcome) in derived.into_iter().zip(first) {
@@ -157,6 +155,24 @@ async fn prove_group(
         verdicts.push((user, proof.map(|()| proven).map_err(|unproven| Unfit::new(unproven.why))));
     }
     verdicts
+}
+
+/// Derives the keys of all passwords on as many threads as there are cores: PBKDF2 takes a millisecond each.
+async fn derive_all(found: Vec<(Given, Found)>) -> Vec<Proven> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = found.len().div_ceil(threads).max(1);
+    let mut found = found.into_iter().peekable();
+    let mut shares = Vec::new();
+    while found.peek().is_some() {
+        let part = found.by_ref().take(share).collect::<Vec<_>>();
+        shares
+            .push(run_blocking(move || part.into_iter().map(|(given, found)| found.derive(given)).collect::<Vec<_>>()));
+    }
+    let mut derived = Vec::new();
+    for share in shares {
+        derived.extend(share.await);
+    }
+    derived
 }
 
 /// What Kafka has of a user, before its password is tried.
@@ -293,8 +309,7 @@ pub async fn keep(links: &Links, store: &StoreName, cluster: &ClusterName, taken
         return taken.into_iter().map(|taken| (taken.proven.user, closed())).collect();
     };
     let mut verdicts = Verdicts::new();
-    let mut open =
-        taken.into_iter().map(|taken| Attempt { taken, number: Generation::NONE.next() }).collect::<Vec<_>>();
+    let mut open = taken.into_iter().map(Attempt::first).collect::<Vec<_>>();
     while !open.is_empty() {
         let group = opened.users_at_once().min(GROUP).min(open.len());
         let group = open.drain(..group).collect();
@@ -308,48 +323,67 @@ pub async fn keep(links: &Links, store: &StoreName, cluster: &ClusterName, taken
     verdicts
 }
 
-/// A user on its way into the store, with the number that is tried.
+/// A user on its way into the store, with the material that is tried.
 struct Attempt {
-    taken: Taken,
-    number: Generation,
+    user: NamespacedName,
+    username: UserName,
+    id: ClusterId,
+    beside: Option<AdoptedSlot>,
+    scope: Scope,
+    deletion_policy: DeletionPolicy,
+    material: Arc<Material>,
 }
 
-type Made = Vec<(Attempt, Arc<Material>)>;
+impl Attempt {
+    fn first(taken: Taken) -> Self {
+        let Taken { proven, scope, deletion_policy } = taken;
+        let Proven { user, username, id, scram, beside, rules: _, quotas: _ } = proven;
+        let material = material(Generation::NONE.next(), scram);
+        Self { user, username, id, beside, scope, deletion_policy, material }
+    }
+
+    /// The same under the next number.
+    fn next(self) -> Self {
+        let ScramCredential { mechanism, password, salt, iterations, keys: _ } = &self.material.scram;
+        let scram = ScramCredential::derive(*mechanism, password.duplicate(), salt.clone(), *iterations);
+        Self { material: material(self.material.generation.next(), scram), ..self }
+    }
+}
+
+fn material(generation: Generation, scram: ScramCredential) -> Arc<Material> {
+    let (rotation_id, created_at) = (draw_rotation_id(&mut System), super::now().wall);
+    Arc::new(Material { generation, rotation_id, created_at, scram })
+}
 
 /// Writes material; what an interrupted import left is used if it is the same, else the next number is tried (R8).
-async fn make_material(store: &dyn Store, group: Vec<Attempt>, verdicts: &mut Verdicts<()>) -> (Made, Vec<Attempt>) {
-    let materials = group.iter().map(|attempt| (attempt.taken.proven.user.clone(), Arc::new(material(attempt))));
-    let materials = materials.collect::<Vec<_>>();
-    let created = store.create_materials(materials.clone()).await;
+async fn make_material(
+    store: &dyn Store,
+    group: Vec<Attempt>,
+    verdicts: &mut Verdicts<()>,
+) -> (Vec<Attempt>, Vec<Attempt>) {
+    let materials = group.iter().map(|attempt| (attempt.user.clone(), attempt.material.clone()));
+    let created = store.create_materials(materials.collect()).await;
     let there = group.iter().zip(&created).filter(|(_, created)| matches!(created, Ok(Created::AlreadyThere)));
-    let there = there.map(|(attempt, _)| (attempt.taken.proven.user.clone(), attempt.number)).collect::<Vec<_>>();
+    let there = there.map(|(attempt, _)| (attempt.user.clone(), attempt.material.generation)).collect::<Vec<_>>();
     let mut found = store.read_materials(&there).await.into_iter();
-    let (mut made, mut again) = (Made::new(), Vec::new());
-    for ((attempt, (user, material)), created) in group.into_iter().zip(materials).zip(created) {
+    let (mut made, mut again) = (Vec::new(), Vec::new());
+    for (attempt, created) in group.into_iter().zip(created) {
         match created {
-            Ok(Created::New) => made.push((attempt, material)),
+            Ok(Created::New) => made.push(attempt),
             Ok(Created::AlreadyThere) => match found.next() {
-                Some(Ok(Some(found))) if is_same(&found, &material) => made.push((attempt, Arc::new(found))),
-                Some(Ok(_)) | None if attempt.number.0 < NUMBERS_MAX => {
-                    again.push(Attempt { number: attempt.number.next(), ..attempt });
+                Some(Ok(Some(found))) if is_same(&found, &attempt.material) => {
+                    made.push(Attempt { material: Arc::new(found), ..attempt });
                 }
-                Some(Ok(_)) | None => verdicts.push((user, Err(Unfit::new("the store holds other passwords of it")))),
-                Some(Err(error)) => verdicts.push((user, Err(Unfit::of_store(&error)))),
+                Some(Ok(_)) | None if attempt.material.generation.0 < NUMBERS_MAX => again.push(attempt.next()),
+                Some(Ok(_)) | None => {
+                    verdicts.push((attempt.user, Err(Unfit::new("the store holds other passwords of it"))));
+                }
+                Some(Err(error)) => verdicts.push((attempt.user, Err(Unfit::of_store(&error)))),
             },
-            Err(error) => verdicts.push((user, Err(Unfit::of_store(&error)))),
+            Err(error) => verdicts.push((attempt.user, Err(Unfit::of_store(&error)))),
         }
     }
     (made, again)
-}
-
-fn material(attempt: &Attempt) -> Material {
-    let ScramCredential { mechanism, password, salt, iterations, keys: _ } = &attempt.taken.proven.scram;
-    Material {
-        generation: attempt.number,
-        rotation_id: draw_rotation_id(&mut System),
-        created_at: super::now().wall,
-        scram: ScramCredential::derive(*mechanism, password.duplicate(), salt.clone(), *iterations),
-    }
 }
 
 fn is_same(found: &Material, wanted: &Material) -> bool {
@@ -358,32 +392,25 @@ fn is_same(found: &Material, wanted: &Material) -> bool {
     told(found) == told(wanted) && found.password.ct_eq(&wanted.password)
 }
 
-async fn write_records(store: &dyn Store, cluster: &ClusterName, made: Made, verdicts: &mut Verdicts<()>) {
+async fn write_records(store: &dyn Store, cluster: &ClusterName, made: Vec<Attempt>, verdicts: &mut Verdicts<()>) {
     let now = super::now().wall;
-    let writes = made.iter().map(|(attempt, material)| {
-        let Taken { proven, scope, deletion_policy } = &attempt.taken;
-        let takeover = Takeover {
-            user: proven.user.clone(),
-            scope: scope.clone(),
-            cluster: cluster.clone(),
-            id: proven.id.clone(),
-            slot: Slot {
-                username: proven.username.clone(),
-                generation: material.generation,
-                rotation_id: material.rotation_id.clone(),
-                mechanism: material.scram.mechanism,
-                salt: material.scram.salt.clone(),
-                iterations: material.scram.iterations.count(),
-            },
-            beside: proven.beside.clone(),
-            destroy: (1..material.generation.0).map(Generation).collect(),
-            deletion_policy: *deletion_policy,
+    let users = made.iter().map(|attempt| attempt.user.clone()).collect::<Vec<_>>();
+    let writes = made.into_iter().map(|attempt| {
+        let Attempt { user, username, id, beside, scope, deletion_policy, material } = attempt;
+        let slot = Slot {
+            username,
+            generation: material.generation,
+            rotation_id: material.rotation_id.clone(),
+            mechanism: material.scram.mechanism,
+            salt: material.scram.salt.clone(),
+            iterations: material.scram.iterations.count(),
         };
+        let destroy = (1..material.generation.0).map(Generation).collect();
+        let takeover = Takeover { user, scope, cluster: cluster.clone(), id, slot, beside, destroy, deletion_policy };
         RecordWrite { record: takeover.record(now), expected: None }
     });
     let written = store.write_records(writes.collect()).await;
-    for ((attempt, _), written) in made.into_iter().zip(written) {
-        let verdict = written.map(drop).map_err(|error| Unfit::of_store(&error));
-        verdicts.push((attempt.taken.proven.user, verdict));
+    for (user, written) in users.into_iter().zip(written) {
+        verdicts.push((user, written.map(drop).map_err(|error| Unfit::of_store(&error))));
     }
 }

@@ -6,7 +6,7 @@ use kastellan::names::{AclRule, Mechanism, Operation, PatternType, Permission, R
 use kastellan::secret::Secret;
 use serde_json::{Value, json};
 
-use crate::operator::{Operator, Outcome, Snapshot, Transport};
+use crate::operator::{Kept, Operator, Outcome, Snapshot, Transport};
 use crate::stack::kafka::{Login, principal};
 use crate::stack::kubernetes::{self, Kubernetes};
 use crate::stack::{Cluster, ClusterBuilder, KafkaVersion, quiet, unique_name};
@@ -310,6 +310,35 @@ fn an_import_that_was_killed_is_completed_by_the_same_again() {
         operator.assert_store_is_tidy(point);
         operator.assert_in_step();
     }
+}
+
+#[test]
+fn a_user_is_taken_over_into_a_vault_and_rotates_there() {
+    let cluster = quiet(KafkaVersion::V3_9_2, 1);
+    let operator = Operator::keeping(Kept::Vault(crate::vault::vault()), &[("kafka", cluster, Transport::Tls)]);
+    let users = [unique_name("vaulted"), unique_name("vaulted")];
+    users.iter().for_each(|user| make_user(cluster, user, PASSWORD));
+    let list = users.iter().map(|user| format!("{user}:{PASSWORD}\n")).collect::<String>();
+    operator.write("passwords.txt", &list);
+    let import = ["import", "--from", "kafka", "--passwords", "passwords.txt", "-n", "tests", "-o", "json"];
+    operator.run(&[&import[..], &["--dry-run"]].concat()).exits(0);
+    assert!(operator.materials(&users[0]).is_empty());
+    let imported = operator.run(&import).exits(0);
+    assert_only_looked(&imported);
+    operator.assert_in_step();
+    assert_eq!(operator.credential(&users[0])["password"], PASSWORD);
+    assert_eq!(names(&operator.run(&import).exits(0), "before").len(), 2);
+
+    let path = operator.documents().join(format!("users/tests/{}.yaml", users[0]));
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text + "  rotation: {strategy: mechanism-flip, overlap: 1s}\n").unwrap();
+    operator.run(&["rotate", &format!("tests/{}", users[0]), "--auto-approve"]).exits(0);
+    assert_ne!(operator.credential(&users[0])["password"], PASSWORD);
+    crate::stack::pause(std::time::Duration::from_secs(2));
+    operator.apply(&[]).exits(0);
+    assert_eq!(cluster.mechanisms_of(&users[0]).unwrap(), [Mechanism::ScramSha256].into());
+    operator.run(&["verify"]).exits(0);
+    operator.assert_in_step();
 }
 
 /// What people copy from the README, in its order: commands of the program, and of `sed`.
