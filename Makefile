@@ -13,7 +13,7 @@ FUZZ_SECONDS := 60
 
 .PHONY: help
 help: ## lists the commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: demo
 demo: ## shows everything on a real Kafka, in a minute once it is built
@@ -22,6 +22,12 @@ demo: ## shows everything on a real Kafka, in a minute once it is built
 	    || echo "Building Kastellan. The first time, this takes some minutes: time for a coffee."
 	@cargo build --locked --bin kastellan --example demo
 	@cargo run --quiet --locked --example demo
+
+.PHONY: demo-vault
+demo-vault: ## shows the same with a real Vault, and with a Kubernetes API
+	@tests/prerequisites.sh demo-vault
+	@cargo build --locked --bin kastellan --example demo
+	@cargo run --quiet --locked --example demo -- vault
 
 .PHONY: sandbox
 sandbox: ## starts a real Kafka to play with, until Ctrl-D

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Looks for what building and testing needs, names what is missing and the command that installs it, and runs that command
-# where root and apt-get are at hand. With the argument `demo`, only for what the demo needs.
+# where root and apt-get are at hand. With the argument `demo` or `demo-vault`, only for what these need.
 set -euo pipefail
 
 purpose=${1:-test}
@@ -57,7 +57,7 @@ need jdk java_is_17_or_later
 # The age program can be built where there is Go.
 need age eval 'command -v age || command -v go'
 
-if [ "$purpose" = test ] && ! vault_is_there && ! go_is_1_25_or_later 2>/dev/null; then
+if [ "$purpose" != demo ] && ! vault_is_there && ! go_is_1_25_or_later 2>/dev/null; then
     remedies+=("Go 1.25 or later, which builds Vault: see https://go.dev/doc/install")
 fi
 
@@ -75,7 +75,7 @@ kubernetes_is_there() {
         || [ -x "$stack/kube-apiserver-1.36.3/kube-apiserver" ]
 }
 
-if [ "$purpose" = test ] && ! kubernetes_is_there && ! go_is_1_26_or_later 2>/dev/null; then
+if [ "$purpose" != demo ] && ! kubernetes_is_there && ! go_is_1_26_or_later 2>/dev/null; then
     remedies+=("Go 1.26 or later, which builds kube-apiserver and etcd: see https://go.dev/doc/install")
 fi
 

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Every sentence with a tick was checked when it was printed: a step that does not do what it says ends the program with
-//! exit status 1. Nothing stays behind, however it ends.
+//! exit status 1. With the argument `vault` the store is in a real Vault, and credentials are delivered to a real Kubernetes
+//! API. Nothing stays behind, however it ends.
 
 #[path = "../stack/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the stack serves all tests; this program needs part of it")]
@@ -22,7 +23,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let narrator = narration::Narrator::for_stdout();
-    match steps::tell(&narrator) {
+    let scenery = match std::env::args().nth(1).as_deref() {
+        Some("vault") => steps::Scenery::Servers,
+        _ => steps::Scenery::Folder,
+    };
+    match steps::tell(&narrator, scenery) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             narrator.failed(&failure);

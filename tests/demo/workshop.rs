@@ -45,6 +45,7 @@ pub struct Workshop {
     kastellan: PathBuf,
     admin_password: Secret,
     secrets: RefCell<Vec<Secret>>,
+    variables: RefCell<BTreeMap<String, String>>,
 }
 
 impl Workshop {
@@ -61,7 +62,19 @@ impl Workshop {
         }
         let secrets = vec![kafka.admin.password.duplicate(), kafka.kastellan.password.duplicate()];
         let admin_password = kafka.kastellan.password.duplicate();
-        Ok(Self { _janitor: janitor, folder, kastellan: program()?, admin_password, secrets: RefCell::new(secrets) })
+        Ok(Self {
+            _janitor: janitor,
+            folder,
+            kastellan: program()?,
+            admin_password,
+            secrets: RefCell::new(secrets),
+            variables: RefCell::default(),
+        })
+    }
+
+    /// Sets a variable for the commands that follow.
+    pub fn set_variable(&self, name: &str, value: &str) {
+        self.variables.borrow_mut().insert(name.to_owned(), value.to_owned());
     }
 
     /// The folder of everything.
@@ -181,7 +194,8 @@ impl Workshop {
             .env("GIT_AUTHOR_NAME", "Demo")
             .env("GIT_AUTHOR_EMAIL", "demo@example.com")
             .env("GIT_COMMITTER_NAME", "Demo")
-            .env("GIT_COMMITTER_EMAIL", "demo@example.com");
+            .env("GIT_COMMITTER_EMAIL", "demo@example.com")
+            .envs(&*self.variables.borrow());
     }
 
     /// Withholds what contains a password.
@@ -269,7 +283,8 @@ impl Stamp {
     /// How it is now.
     pub fn of_files(workshop: &Workshop) -> Result<Self, Failure> {
         let mut stamps = BTreeMap::new();
-        for folder in [".kastellan", "delivered"] {
+        // With a store in Vault there is no folder of one.
+        for folder in [".kastellan", "delivered"].into_iter().filter(|folder| workshop.path(folder).is_dir()) {
             // Each writer notes its process id in the lock, which holds nothing else and is never committed.
             for path in files_below(&workshop.path(folder))?.into_iter().filter(|path| !path.ends_with("lock")) {
                 let what = || Failure::io(format!("look at `{}`", path.display()));

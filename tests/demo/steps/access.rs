@@ -23,7 +23,7 @@ pub(super) fn plan(stage: &Stage<'_>) -> Result<(), Failure> {
 
 /// Applies it and looks at the result.
 pub(super) fn apply(stage: &Stage<'_>) -> Result<(), Failure> {
-    let Stage { narrator, kafka, workshop } = stage;
+    let Stage { narrator, kafka, workshop, .. } = stage;
     narrator.chapter("Apply, and verify");
     narrator.say(
         "Passwords are drawn, stored encrypted, set in Kafka, tried on every broker, and only then delivered. Nobody \

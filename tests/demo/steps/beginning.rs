@@ -38,12 +38,12 @@ pub(super) fn start(narrator: &Narrator) -> Result<Stage<'_>, Failure> {
     )?;
     narrator.command(&format!("export KAFKA={}", kafka.bootstrap(Listener::Clients)));
     narrator.command("read -rs KAFKA_ADMIN_PASSWORD && export KAFKA_ADMIN_PASSWORD");
-    Ok(Stage { narrator, kafka, workshop })
+    Ok(Stage { narrator, kafka, workshop, servers: None })
 }
 
 /// Writes an identity, a store and first documents.
 pub(super) fn initialise(stage: &Stage<'_>) -> Result<(), Failure> {
-    let Stage { narrator, kafka, workshop } = stage;
+    let Stage { narrator, kafka, workshop, .. } = stage;
     narrator.chapter("A place for secrets");
     narrator.say("No server is needed: the embedded store is a folder of age-encrypted files.");
     workshop.git(narrator, &["init", "--quiet", "--initial-branch=main"])?;
@@ -58,7 +58,7 @@ pub(super) fn initialise(stage: &Stage<'_>) -> Result<(), Failure> {
 
 /// Replaces the first user by two real ones, and shows everything that there is to review.
 pub(super) fn write_documents(stage: &Stage<'_>) -> Result<(), Failure> {
-    let Stage { narrator, kafka, workshop } = stage;
+    let Stage { narrator, kafka, workshop, .. } = stage;
     narrator.chapter("Two users, as files in Git");
     narrator.say(
         "In place of the example that `init` wrote: a service that writes orders, and one that bills them. This is all \

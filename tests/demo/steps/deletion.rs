@@ -10,7 +10,7 @@ const BILLING_DOCUMENT: &str = "kastellan/users/billing.yaml";
 
 /// Removes a document, and shows that this alone deletes nothing.
 pub(super) fn remove_document(stage: &Stage<'_>) -> Result<Remembered, Failure> {
-    let Stage { narrator, kafka, workshop } = stage;
+    let Stage { narrator, kafka, workshop, .. } = stage;
     narrator.chapter("A document goes");
     narrator.say("Somebody removes billing from Git, by mistake.");
     let remembered = Remembered::of(stage, BILLING_FILE)?;
@@ -32,7 +32,7 @@ pub(super) fn remove_document(stage: &Stage<'_>) -> Result<Remembered, Failure> 
 
 /// Deletes it on request.
 pub(super) fn prune(stage: &Stage<'_>) -> Result<(), Failure> {
-    let Stage { narrator, kafka, workshop } = stage;
+    let Stage { narrator, kafka, workshop, .. } = stage;
     narrator.chapter("Deletion, when you mean it");
     narrator.say("`--prune` deletes, up to ten things in one go unless you allow more.");
     let printed = stage.kastellan("apply --prune --auto-approve", 0)?;
@@ -67,7 +67,7 @@ pub(super) fn look_for_secrets(stage: &Stage<'_>) -> Result<(), Failure> {
     let is_delivery = |path: &Path| path.starts_with("checkout/delivered");
     narrator.check(
         &format!("Of {files} files, only the {} delivered ones hold one in plain text.", found.len()),
-        found.len() == 3 && found.iter().all(|path| is_delivery(path)),
+        found.len() == stage.delivered_files() && found.iter().all(|path| is_delivery(path)),
     )?;
     workshop.search_history()?;
     narrator.check("No command printed one, and no commit contains one.", true)

@@ -16,7 +16,7 @@ pub(super) struct Sabotage {
 
 /// Takes an ACL away, sets another password, and gives an ACL that nobody declared; all with Kafka's own tools.
 pub(super) fn interfere(stage: &Stage<'_>) -> Result<Sabotage, Failure> {
-    let Stage { narrator, kafka, workshop } = stage;
+    let Stage { narrator, kafka, workshop, .. } = stage;
     narrator.chapter("Somebody changes things by hand");
     narrator.say(
         "A colleague with the login of a super user takes an ACL away from orders, sets a password that nobody else \
@@ -97,7 +97,7 @@ pub(super) fn show(stage: &Stage<'_>) -> Result<(), Failure> {
 
 /// Puts it right, and shows that nobody has to be told.
 pub(super) fn heal(stage: &Stage<'_>, sabotage: &Sabotage) -> Result<(), Failure> {
-    let Stage { narrator, kafka, workshop } = stage;
+    let Stage { narrator, kafka, workshop, .. } = stage;
     narrator.chapter("Apply puts it right");
     narrator
         .say("Kastellan sets the stored password again. It makes no new one, so no client has to be told anything.");

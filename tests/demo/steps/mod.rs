@@ -5,6 +5,7 @@ mod beginning;
 mod deletion;
 mod drift;
 mod rotation;
+mod servers;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,8 @@ use crate::stack::kafka::Tool;
 use crate::stack::kafka::tools::ToolOutcome;
 use crate::stack::{Cluster, Listener, process};
 use crate::workshop::{Printed, Workshop};
+
+use servers::Servers;
 
 /// The topic that everything is about.
 const TOPIC: &str = "orders.placed";
@@ -29,22 +32,42 @@ struct Stage<'a> {
     narrator: &'a Narrator,
     kafka: Cluster,
     workshop: Workshop,
+    /// Where credentials are kept and delivered to, if that is no folder.
+    servers: Option<Servers>,
+}
+
+/// Where credentials are kept, and delivered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenery {
+    /// Folders.
+    Folder,
+    /// Vault, and Kubernetes.
+    Servers,
 }
 
 /// Shows everything.
 ///
 /// # Errors
 /// The first step that could not be taken, or did not do what it says.
-pub fn tell(narrator: &Narrator) -> Result<(), Failure> {
+pub fn tell(narrator: &Narrator, scenery: Scenery) -> Result<(), Failure> {
     narrator.title("Kastellan", "Declare Kafka users in Git. Their secrets stay secret.");
     narrator.say(
         "This shows the whole life of two Kafka users on a real Kafka, in about a minute. Everything runs on \
          127.0.0.1 and in a temporary folder that goes at the end. Each ✓ is checked when it is printed: if one does \
          not hold, the demo stops with exit status 1.",
     );
-    let stage = beginning::start(narrator)?;
-    beginning::initialise(&stage)?;
-    beginning::write_documents(&stage)?;
+    let mut stage = beginning::start(narrator)?;
+    match scenery {
+        Scenery::Folder => {
+            beginning::initialise(&stage)?;
+            beginning::write_documents(&stage)?;
+        }
+        Scenery::Servers => {
+            let servers = Servers::start(narrator, &stage.workshop)?;
+            servers::write_documents(&stage, &servers)?;
+            stage.servers = Some(servers);
+        }
+    }
     access::plan(&stage)?;
     access::apply(&stage)?;
     access::let_java_clients_log_in(&stage)?;
@@ -62,7 +85,20 @@ pub fn tell(narrator: &Narrator) -> Result<(), Failure> {
 
 impl Stage<'_> {
     fn kastellan(&self, arguments: &str, expected: i32) -> Result<Printed, Failure> {
-        self.workshop.kastellan(self.narrator, arguments, expected)
+        let printed = self.workshop.kastellan(self.narrator, arguments, expected)?;
+        if let Some(servers) = &self.servers {
+            servers.mount(&self.workshop)?;
+        }
+        Ok(printed)
+    }
+
+    /// How many files there are that may hold a password.
+    const fn delivered_files(&self) -> usize {
+        match self.servers {
+            // One of the two services has its password in two forms.
+            None => 3,
+            Some(_) => 2,
+        }
     }
 
     /// Writes a record with the Java console producer and the orders service's file, and reads it with the console
@@ -125,17 +161,20 @@ impl Remembered {
 
 /// Takes everything down, and looks whether it is gone.
 fn clean_up(stage: Stage<'_>) -> Result<(), Failure> {
-    let Stage { narrator, kafka, workshop } = stage;
+    let Stage { narrator, kafka, workshop, servers } = stage;
     narrator.chapter("Cleaning up");
     let pids = kafka.pids();
     let folders: Vec<PathBuf> = vec![kafka.folder().to_owned(), workshop.folder().to_owned()];
+    let with_servers = servers.is_some();
+    drop(servers);
     drop(workshop);
     drop(kafka);
     let is_gone = pids.iter().all(|pid| !process::is_alive(*pid)) && folders.iter().all(|folder| !folder.exists());
     narrator.check("The brokers are stopped, and every file of the demo is removed.", is_gone)?;
-    narrator.end(
-        "The documents you saw are in examples/quickstart/, and the README there walks you through the same on a Kafka \
-         of your own. `make sandbox` starts one to play with.",
-    );
+    let example = if with_servers { "vault-kubernetes" } else { "quickstart" };
+    narrator.end(&format!(
+        "The documents you saw are in examples/{example}/, and the README there walks you through the same on a Kafka \
+         of your own. `make sandbox` starts one to play with."
+    ));
     Ok(())
 }

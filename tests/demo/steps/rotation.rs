@@ -68,7 +68,7 @@ struct Service {
 
 impl Service {
     fn start(stage: &Stage<'_>) -> Result<Self, Failure> {
-        let Stage { narrator, kafka, workshop } = stage;
+        let Stage { narrator, kafka, workshop, .. } = stage;
         narrator.command(&format!("java Producer.java {ORDERS_FILE} {TOPIC} &"));
         let mut command = kafka.java_program(Path::new(SOURCE));
         command.arg(workshop.path(ORDERS_FILE)).arg(TOPIC);
