@@ -1,18 +1,18 @@
 //! `kastellan policy kubernetes`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::arguments::{KubernetesPolicyArguments, PurposeArgument};
 use super::{documents, output};
 use crate::deliver::LIST_FROM;
 use crate::diagnostic::ExitStatus;
-use crate::k8s::{Account, Purpose, Sight, explained_verbs, role};
+use crate::k8s::{Account, Purpose, Rights, Sight, explained_verbs, explained_workload_verbs, role};
 use crate::names::Segment;
-use crate::spec::{DeliveryTarget, Documents};
+use crate::spec::{Confirm, DeliveryTarget, Documents};
 
-/// Names of Secrets, by context and namespace.
-type Places<'d> = BTreeMap<(Option<&'d str>, &'d Segment), BTreeSet<&'d Segment>>;
+/// What is delivered and restarted, by context and namespace.
+type Places<'d> = BTreeMap<(Option<&'d str>, &'d Segment), Rights<'d>>;
 
 pub(super) fn run(arguments: &KubernetesPolicyArguments) -> ExitStatus {
     let documents = match documents::read(&arguments.files) {
@@ -32,13 +32,18 @@ pub(super) fn run(arguments: &KubernetesPolicyArguments) -> ExitStatus {
 
 fn places(documents: &Documents) -> Places<'_> {
     let mut places = Places::new();
-    let deliveries = documents.users.values().flat_map(|user| &user.deliver);
-    for delivery in deliveries {
+    let deliveries =
+        documents.users.values().flat_map(|user| user.deliver.iter().map(move |delivery| (user, delivery)));
+    for (user, delivery) in deliveries {
         match &delivery.target {
             DeliveryTarget::File(_) => {}
             DeliveryTarget::KubernetesSecret(secret) => {
                 let place = &secret.place;
-                places.entry((place.context.as_deref(), &place.namespace)).or_default().insert(&place.name);
+                let rights = places.entry((place.context.as_deref(), &place.namespace)).or_default();
+                rights.secrets.insert(&place.name);
+                let confirms = user.rotation.as_ref().is_some_and(|rotation| rotation.confirm == Confirm::Rollout);
+                rights.waits |= confirms && !secret.restart.is_empty();
+                rights.workloads.extend(secret.restart.iter().map(|workload| (workload.kind, &workload.name)));
             }
         }
     }
@@ -61,20 +66,39 @@ fn text(arguments: &KubernetesPolicyArguments, places: &Places<'_>) -> String {
     for (verb, needed_for) in explained_verbs(purpose) {
         let _ = writeln!(text, "#   {verb:<6}  {needed_for}");
     }
-    let is_many = |names: &BTreeSet<_>| names.len() >= LIST_FROM;
+    let is_many = |rights: &Rights<'_>| rights.secrets.len() >= LIST_FROM;
     if places.values().any(is_many) {
         text.push_str("#   list    look at many in one request; it shows every Secret of the namespace, and works without, slower\n");
     }
+    text.push_str(&explained_workloads(purpose, places));
     text.push_str("# Print it anew when documents change; keep the old one until a Secret that goes is gone.\n");
     let mut current = None;
-    for ((context, namespace), names) in places {
+    for ((context, namespace), rights) in places {
         if *context != current {
             let _ = writeln!(text, "# In the context `{}`:", context.unwrap_or_default());
             current = *context;
         }
-        let sight = if is_many(names) { Sight::All } else { Sight::Named };
+        let sight = if is_many(rights) { Sight::All } else { Sight::Named };
         text.push_str("---\n");
-        text.push_str(&role(purpose, sight, namespace, names, &account));
+        text.push_str(&role(purpose, sight, namespace, rights, &account));
+    }
+    text
+}
+
+/// What the rights to workloads are needed for; nothing where there are none.
+fn explained_workloads(purpose: Purpose, places: &Places<'_>) -> String {
+    let mut text = String::new();
+    let waits = places.values().any(|rights| rights.waits);
+    let restarts = purpose == Purpose::Applying && places.values().any(|rights| !rights.workloads.is_empty());
+    if !waits && !restarts {
+        return text;
+    }
+    text.push_str("# And with the Deployments and StatefulSets that `restart` names:\n");
+    for (verb, needed_for) in explained_workload_verbs(purpose) {
+        let _ = writeln!(text, "#   {verb:<6}  {needed_for}");
+    }
+    if waits {
+        text.push_str("#   list    (pods of the namespace) see that no older pod is left, for `confirm: rollout`\n");
     }
     text
 }

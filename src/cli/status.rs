@@ -38,7 +38,8 @@ async fn show(arguments: StatusArguments) -> Result<ExitStatus, ExitStatus> {
                     .keys()
                     .all(|name| desired.clusters.get(name).is_none_or(|cluster| cluster.verify_logins));
                 let wanted = desired.users.get(user).map(|user| &*user.wanted);
-                let mut drawn = UserStatus::new(record, wanted, found.store.as_str(), proven, now);
+                let rollout = observed.rollouts.get(user).map(|rollout| &**rollout);
+                let mut drawn = UserStatus::new(record, wanted, rollout, found.store.as_str(), proven, now);
                 for (name, state) in observed.deliveries.get(user).into_iter().flatten() {
                     drawn.note_delivery(name.as_str(), state);
                 }

@@ -231,6 +231,9 @@ impl Blocked {
             Self::StillValid { waits: Retirement::Acknowledgement(_), .. } => {
                 "once every consumer has moved, say so with `kastellan ack`"
             }
+            Self::StillValid { waits: Retirement::Rollout { .. }, .. } => {
+                "see to the rollout; or once every consumer has moved, say so with `kastellan ack`"
+            }
             Self::StillValid { .. } => {
                 "rotate again after that, or shorten `rotation.overlap`; where it was stolen, `kastellan rotate --revoke-now` waits for nothing"
             }

@@ -64,6 +64,8 @@ pub enum Effect {
         /// Of which credential.
         slot: Slot,
     },
+    /// Set the marker of a credential in every workload that the deliveries name, where it does not stand yet.
+    Restart(Slot),
     /// Remove deliveries that are ours.
     Recall {
         /// Which.
@@ -113,6 +115,7 @@ impl Effect {
             Self::Login { .. } => "login",
             Self::Document(_) => "document",
             Self::Deliver { .. } => "deliver",
+            Self::Restart(_) => "restart",
             Self::Recall { .. } => "recall",
             Self::Withdraw(_) => "withdraw",
             Self::Empty { .. } => "empty",
@@ -189,6 +192,8 @@ pub enum Outcome {
     Document(Version),
     /// A delivery holds the credential.
     Delivered(DeliveryName, DeliveryRecord),
+    /// Every workload carries the marker of a credential, or is not there.
+    Restarted(Generation),
     /// A delivery is gone.
     Recalled(DeliveryName),
     /// Access is gone from an account.
@@ -224,6 +229,8 @@ pub struct Progress {
     pub document: Option<Version>,
     /// Deliveries written.
     pub delivered: BTreeMap<DeliveryName, DeliveryRecord>,
+    /// Credentials whose markers were set in workloads.
+    pub restarted: BTreeSet<Generation>,
     /// Deliveries removed.
     pub recalled: BTreeSet<DeliveryName>,
     /// Accounts from which access was withdrawn.
@@ -270,6 +277,7 @@ impl Progress {
             Outcome::LoggedIn(cluster, generation) => drop(self.logged_in.insert((cluster, generation))),
             Outcome::Document(version) => self.document = Some(version),
             Outcome::Delivered(name, record) => drop(self.delivered.insert(name, record)),
+            Outcome::Restarted(generation) => drop(self.restarted.insert(generation)),
             Outcome::Recalled(name) => drop(self.recalled.insert(name)),
             Outcome::Withdrawn(account) => drop(self.withdrawn.insert(account)),
             Outcome::Emptied(account) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DeletionPolicy, Record, RotationSpec, Version};
+use super::{DeletionPolicy, Record, Rollout, RotationSpec, Version};
 use crate::names::{AclRule, ClusterId, ClusterName, DeliveryName, Generation, Mechanism, Scope, SmallMap, UserName};
 use crate::secret::{Iterations, PasswordLength, Salt};
 
@@ -161,6 +161,8 @@ pub struct Facts {
     pub deliveries: BTreeMap<DeliveryName, DeliveryState>,
     /// Version of the given password's source; `None` when there is none at that path.
     pub source: Seen<Option<Version>>,
+    /// The workloads that an old credential waits for; `None` where nothing waits for any.
+    pub rollout: Option<Arc<Rollout>>,
     /// Another user document or store that already claims the name, if any, for people.
     pub claimed_by: Option<Arc<str>>,
 }
@@ -218,6 +220,8 @@ pub struct Wanted {
     pub authentication: WantedAuthentication,
     /// How its credential rotates; `None` when neither the document nor its clusters' defaults say.
     pub rotation: Option<RotationSpec>,
+    /// Whether a delivery names workloads that a rotation restarts.
+    pub restarts: bool,
     /// Whether what exists in Kafka under this name may be taken over.
     pub adopt: bool,
     /// What pruning does once the document is gone.

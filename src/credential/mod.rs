@@ -10,6 +10,7 @@ mod machine;
 mod permit;
 mod phase;
 mod record;
+mod rollout;
 mod schedule;
 mod standing;
 mod strategy;
@@ -34,6 +35,7 @@ pub use record::{
     AdoptedSlot, Authentication, Cut, Deletion, DeletionPolicy, DeliveryRecord, GivenSource, Owed, RECORD_SCHEMA,
     Record, Revocation, Slot,
 };
+pub use rollout::{Outstanding, Rollout, WorkloadSeen};
 pub use schedule::{Retirement, due_at, retirement};
 pub use standing::{Awaits, Standing, standing};
 pub use takeover::Takeover;

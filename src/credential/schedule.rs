@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::rollout::{Outstanding, Rollout, outstanding};
 use super::{Confirm, Phase, Record, Wanted};
 
 /// What a rotation waits for.
@@ -17,11 +18,19 @@ pub enum Retirement {
     At(Timestamp),
     /// Somebody has to say that the consumers have moved; it stays valid at least until this instant, if there is one.
     Acknowledgement(Option<Timestamp>),
+    /// The workloads that were restarted have to run with the new one.
+    Rollout {
+        /// It stays valid at least until this instant, if there is one.
+        until: Option<Timestamp>,
+        /// Which of them, and why.
+        outstanding: Outstanding,
+    },
 }
 
 /// When what is old in a record may go, by the table of design.md §3. The documents of now decide, not those of the
-/// rotation's beginning; without any word about rotation the old credential waits for an acknowledgement.
-pub fn retirement(record: &Record, wanted: Option<&Wanted>, now: Timestamp) -> Retirement {
+/// rotation's beginning; without any word about rotation the old credential waits for an acknowledgement. A person's word
+/// that the consumers have moved stands for a rollout too.
+pub fn retirement(record: &Record, wanted: Option<&Wanted>, rollout: Option<&Rollout>, now: Timestamp) -> Retirement {
     let is_published = matches!(record.phase, Phase::Published | Phase::Confirmed);
     if !is_published || (record.previous.is_none() && record.adopted.is_empty()) {
         return Retirement::Nothing;
@@ -30,12 +39,18 @@ pub fn retirement(record: &Record, wanted: Option<&Wanted>, now: Timestamp) -> R
     let overlap = rotation.and_then(|rotation| rotation.overlap);
     let earliest = overlap.zip(record.overlap_from).map(|(overlap, from)| after(from, overlap));
     let is_early = earliest.filter(|&at| now < at);
-    let asks = rotation.is_none_or(|rotation| rotation.confirm == Confirm::Acknowledgement);
-    match (asks && record.confirmed_at.is_none(), is_early) {
-        (true, early) => Retirement::Acknowledgement(early),
-        (false, Some(at)) => Retirement::At(at),
-        (false, None) => Retirement::Due,
+    let confirm = rotation.map_or(Confirm::Acknowledgement, |rotation| rotation.confirm);
+    let rolling = || outstanding(rollout, record.active.as_ref()?);
+    match (confirm, record.confirmed_at) {
+        (Confirm::Acknowledgement, None) => return Retirement::Acknowledgement(is_early),
+        (Confirm::Rollout, None) => {
+            if let Some(outstanding) = rolling() {
+                return Retirement::Rollout { until: is_early, outstanding };
+            }
+        }
+        (Confirm::None, _) | (Confirm::Acknowledgement | Confirm::Rollout, Some(_)) => {}
     }
+    is_early.map_or(Retirement::Due, Retirement::At)
 }
 
 /// When the active credential is due for rotation; `None` when the documents state no period, or nothing is published.
@@ -69,6 +84,10 @@ impl std::fmt::Display for Retirement {
                 "stays valid until somebody says, by `kastellan ack`, that every consumer has moved, and at least until {}",
                 minute(*at)
             ),
+            Self::Rollout { until, outstanding } => {
+                let least = until.map(|at| format!(" and at least until {},", minute(at))).unwrap_or_default();
+                write!(f, "stays valid until what was restarted runs with the new one,{least} ({})", outstanding.why)
+            }
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Where a user stands: what it waits for and until when, in one sentence, from its record and its document alone.
+//! Where a user stands: what it waits for and until when, in one sentence, from its record, its document, and
+//! what was seen of a rollout.
 
 use jiff::Timestamp;
 
 use super::schedule::{Retirement, due_at, minute, retirement};
-use super::{Phase, Record, Slot, Wanted};
+use super::{Phase, Record, Rollout, Slot, Wanted};
 use crate::names::{Generation, UserName};
 
 /// Where a user stands.
@@ -28,14 +29,16 @@ pub enum Awaits {
     Instant,
     /// A person who says that every consumer has moved.
     Acknowledgement,
+    /// Workloads that were restarted and do not all run with the new credential yet.
+    Rollout,
     /// The end of every connection that was there before a revocation.
     LastConnection,
 }
 
 impl Awaits {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Nothing, Self::NextPass, Self::Instant, Self::Acknowledgement, Self::LastConnection];
+    pub const ALL: [Self; 6] =
+        [Self::Nothing, Self::NextPass, Self::Instant, Self::Acknowledgement, Self::Rollout, Self::LastConnection];
 
     /// Stable identifier for JSON.
     pub const fn as_str(self) -> &'static str {
@@ -44,13 +47,14 @@ impl Awaits {
             Self::NextPass => "nextPass",
             Self::Instant => "instant",
             Self::Acknowledgement => "acknowledgement",
+            Self::Rollout => "rollout",
             Self::LastConnection => "lastConnection",
         }
     }
 }
 
-/// Tells where a user stands. `wanted` is `None` when no document names it.
-pub fn standing(record: &Record, wanted: Option<&Wanted>, now: Timestamp) -> Standing {
+/// Tells where a user stands. `wanted` is `None` when no document names it, `rollout` when nobody looked at its workloads.
+pub fn standing(record: &Record, wanted: Option<&Wanted>, rollout: Option<&Rollout>, now: Timestamp) -> Standing {
     let pending = record.pending.as_ref().map_or(record.allotted, |slot| slot.generation);
     match record.phase {
         Phase::Idle => at_rest(record, wanted, now),
@@ -59,7 +63,7 @@ pub fn standing(record: &Record, wanted: Option<&Wanted>, now: Timestamp) -> Sta
             "generation {pending} works everywhere and is being published, {}; the next `apply` goes on",
             stays(record)
         )),
-        Phase::Published | Phase::Confirmed => beside_the_old(record, wanted, now),
+        Phase::Published | Phase::Confirmed => beside_the_old(record, wanted, rollout, now),
         Phase::Retiring => next_pass(format!(
             "generation {} is published and {} is being taken away; the next `apply` goes on",
             record.generation,
@@ -142,10 +146,10 @@ fn prepared(record: &Record, pending: Generation) -> Standing {
 }
 
 /// Old and new are valid side by side.
-fn beside_the_old(record: &Record, wanted: Option<&Wanted>, now: Timestamp) -> Standing {
+fn beside_the_old(record: &Record, wanted: Option<&Wanted>, rollout: Option<&Rollout>, now: Timestamp) -> Standing {
     let since = record.overlap_from.map(|at| format!(" at {}", minute(at))).unwrap_or_default();
     let replaced = format!("{} was replaced by generation {}{since}", old(record), record.generation);
-    match retirement(record, wanted, now) {
+    match retirement(record, wanted, rollout, now) {
         Retirement::Nothing => next_pass(format!(
             "generation {} is published and nothing old is valid any more; the next `apply` closes the rotation",
             record.generation
@@ -157,6 +161,9 @@ fn beside_the_old(record: &Record, wanted: Option<&Wanted>, now: Timestamp) -> S
         }
         waits @ Retirement::Acknowledgement(until) => {
             Standing { awaits: Awaits::Acknowledgement, until, says: format!("{replaced} and {waits}") }
+        }
+        ref waits @ Retirement::Rollout { until, .. } => {
+            Standing { awaits: Awaits::Rollout, until, says: format!("{replaced} and {waits}") }
         }
     }
 }

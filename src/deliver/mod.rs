@@ -12,10 +12,12 @@
 mod error;
 mod file;
 mod kubernetes_secret;
+mod workloads;
 
 pub use error::DeliveryError;
 pub use file::{FileDelivery, OwnerError};
 pub use kubernetes_secret::{KubernetesSecretDelivery, LIST_FROM, SecretError};
+pub use workloads::{OfUser, WorkloadError, Workloads};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -157,13 +159,19 @@ pub trait Delivery: Send + Sync {
 }
 
 /// Every kind of delivery there is.
-pub struct Deliveries(Vec<Box<dyn Delivery>>);
+pub struct Deliveries {
+    kinds: Vec<Box<dyn Delivery>>,
+    workloads: Workloads,
+}
 
 impl Deliveries {
     /// All deliveries, as seen from this machine. `machine` is an id that no other machine has; `git` is the program, if
     /// there is one; `kubernetes` are the clusters that Secrets go to.
     pub fn new(machine: String, git: Option<Git>, kubernetes: Arc<Kubernetes>) -> Self {
-        Self(vec![Box::new(FileDelivery::new(machine, git)), Box::new(KubernetesSecretDelivery::new(kubernetes))])
+        let workloads = Workloads::new(kubernetes.clone());
+        let kinds: Vec<Box<dyn Delivery>> =
+            vec![Box::new(FileDelivery::new(machine, git)), Box::new(KubernetesSecretDelivery::new(kubernetes))];
+        Self { kinds, workloads }
     }
 
     /// The implementation of a recorded kind; `None` for one that this program does not know.
@@ -182,7 +190,12 @@ impl Deliveries {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &dyn Delivery> {
-        self.0.iter().map(Box::as_ref)
+        self.kinds.iter().map(Box::as_ref)
+    }
+
+    /// What deliveries to Kubernetes restart.
+    pub fn workloads(&self) -> &Workloads {
+        &self.workloads
     }
 }
 

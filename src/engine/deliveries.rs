@@ -1,20 +1,22 @@
 //! Deliveries: how they stand, and the effects on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::connect::Links;
 use super::observe::Whom;
 use super::run::{Failure, Job, Performed};
 use super::store_effects::{live_credential, load_material};
-use crate::credential::{DeliveryRecord, DeliveryState, Effect, Outcome, Record, Seen, Wanted};
+use crate::credential::{
+    Confirm, DeliveryRecord, DeliveryState, Effect, Outcome, Phase, Record, Rollout, Seen, Wanted,
+};
 use crate::deliver::{
     Deliveries, DeliveryError, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal,
 };
 use crate::diagnostic::{Chain, Disposition};
 use crate::host::run_blocking;
 use crate::names::{DeliveryName, NamespacedName, UserName};
-use crate::spec::DeliveryTarget;
+use crate::spec::{DeliveryTarget, Workload};
 use crate::state::{Desired, DesiredDelivery, Observed};
 
 /// Looks at every delivery that is declared or recorded; reads no secret.
@@ -64,6 +66,79 @@ pub(super) async fn observe(
         states.entry(user).or_default().insert(name, state);
     }
     states
+}
+
+/// Looks at the workloads that an old credential waits for. Nobody else's are looked at, so that nothing is at rest.
+pub(super) async fn observe_rollouts(
+    links: &Links,
+    desired: &Desired,
+    observed: &Observed,
+    whom: Whom<'_>,
+) -> BTreeMap<NamespacedName, Arc<Rollout>> {
+    let mut markers = BTreeMap::new();
+    let mut asked = Vec::new();
+    for (user, wanted) in desired.users.iter().filter(|(user, _)| whom.includes(user)) {
+        let record = observed.records.get(user).and_then(Seen::known).map(|found| &found.record.value);
+        let Some(marker) = record.and_then(|record| awaited_marker(record, &wanted.wanted)) else { continue };
+        asked.extend(workloads_of(&wanted.deliveries).into_iter().map(|workload| (user, workload)));
+        markers.insert(user, marker);
+    }
+    let looked = links.deliveries.workloads().look(&asked).await;
+    let mut seen: BTreeMap<&NamespacedName, BTreeMap<Workload, _>> = BTreeMap::new();
+    for ((user, workload), answer) in asked.into_iter().zip(looked) {
+        let answer = answer.map_or_else(|error| Seen::unknown(Chain(&error)), Seen::Known);
+        seen.entry(user).or_default().insert(workload.clone(), answer);
+    }
+    let rollouts = seen.into_iter().map(|(user, workloads)| {
+        let marker = markers[user].clone();
+        (user.clone(), Arc::new(Rollout { marker, workloads }))
+    });
+    rollouts.collect()
+}
+
+/// What the workloads of a user have to carry before its old credential goes; `None` where nothing waits for them.
+fn awaited_marker(record: &Record, wanted: &Wanted) -> Option<String> {
+    let asks = wanted.rotation.as_ref().is_some_and(|rotation| rotation.confirm == Confirm::Rollout);
+    let waits = matches!(record.phase, Phase::Published | Phase::Confirmed) && record.confirmed_at.is_none();
+    record.active.as_ref().filter(|_| asks && waits).map(crate::credential::Slot::marker)
+}
+
+/// The workloads that deliveries name, each once.
+fn workloads_of(deliveries: &BTreeMap<DeliveryName, DesiredDelivery>) -> BTreeSet<&Workload> {
+    deliveries.values().flat_map(|delivery| delivery.target.restarts()).collect()
+}
+
+const RESTART: &str = "restart";
+
+/// Sets the marker of a credential in every workload of its user. Each workload is tried, whatever becomes of the others.
+pub(super) async fn restart<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Performed> {
+    let mut performed = jobs.iter().map(|_| Performed::default()).collect::<Vec<_>>();
+    let slots = jobs.iter().map(|job| match &job.effect {
+        Effect::Restart(slot) => slot,
+        _ => unreachable!("grouped by kind"),
+    });
+    let slots = slots.collect::<Vec<_>>();
+    let markers = slots.iter().map(|slot| slot.marker()).collect::<Vec<_>>();
+    let mut owners = Vec::new();
+    let mut due = Vec::new();
+    for (position, job) in jobs.iter().enumerate() {
+        for workload in workloads_of(&job.run.plan.deliveries) {
+            owners.push(position);
+            due.push(((&job.run.user, workload), markers[position].as_str()));
+        }
+    }
+    for (position, result) in owners.into_iter().zip(links.deliveries.workloads().restart(&due).await) {
+        if let Err(error) = result {
+            let failure = Failure::new(RESTART, Chain(&error), error.disposition()).hint(error.hint());
+            performed[position].failure = Some(failure);
+        }
+    }
+    for (performed, slot) in performed.iter_mut().zip(slots) {
+        if performed.failure.is_none() {
+            performed.outcomes.push(Outcome::Restarted(slot.generation));
+        }
+    }
+    performed
 }
 
 /// The positions of items by kind.

@@ -128,7 +128,8 @@ pub async fn execute(
 fn under_way(run: &UserRun) -> Option<Standing> {
     let record = run.record.as_ref().filter(|_| run.end == Some(End::Done))?;
     let is_at_rest = matches!(record.value.phase, Phase::Idle | Phase::Deleted);
-    (!is_at_rest).then(|| standing(&record.value, run.plan.wanted.as_deref(), super::now().wall))
+    let rollout = run.plan.facts.rollout.as_deref();
+    (!is_at_rest).then(|| standing(&record.value, run.plan.wanted.as_deref(), rollout, super::now().wall))
 }
 
 fn finished(end: End) -> Finished {
@@ -272,6 +273,7 @@ impl Pass<'_> {
             Some(Effect::Empty { .. }) => Box::pin(kafka_effects::empty(links, jobs)),
             Some(Effect::Login { .. }) => Box::pin(login::prove(links, jobs)),
             Some(Effect::Deliver { .. }) => Box::pin(deliveries::deliver(links, desired, jobs)),
+            Some(Effect::Restart(_)) => Box::pin(deliveries::restart(links, jobs)),
             Some(Effect::Recall { .. }) => Box::pin(deliveries::recall(links, jobs)),
         }
     }

@@ -46,7 +46,11 @@ pub async fn observe(links: &Links, desired: &Desired, whom: Whom<'_>) -> Observ
         tokio::join!(observe_documents(links, &observed, whom), observe_sources(links, desired, whom));
     observed.documents = documents;
     observed.sources = sources;
-    observed.deliveries = deliveries::observe(links, desired, &observed, whom).await;
+    let (seen, rollouts) = tokio::join!(
+        deliveries::observe(links, desired, &observed, whom),
+        deliveries::observe_rollouts(links, desired, &observed, whom),
+    );
+    (observed.deliveries, observed.rollouts) = (seen, rollouts);
     observed
 }
 

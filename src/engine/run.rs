@@ -328,6 +328,7 @@ mod tests {
             connections: None,
             deliveries: BTreeMap::new(),
             source: Seen::Known(None),
+            rollout: None,
             claimed_by: None,
         };
         let plan = UserPlan {

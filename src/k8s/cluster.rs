@@ -43,7 +43,7 @@ pub enum Condition {
     Is(ObjectVersion),
 }
 
-/// The Secrets of one cluster.
+/// The Secrets and workloads of one cluster.
 pub struct Cluster {
     client: kube::Client,
     gate: Semaphore,
@@ -52,7 +52,7 @@ pub struct Cluster {
 
 /// What of an object is asked for.
 #[derive(Clone, Copy)]
-enum Extent {
+pub(super) enum Extent {
     Metadata,
     MetadataList,
     Whole,
@@ -69,14 +69,14 @@ impl Extent {
 }
 
 /// One request, which may be sent several times.
-struct Call {
-    method: Method,
+pub(super) struct Call {
+    pub method: Method,
     /// As RBAC names it.
-    verb: &'static str,
-    path: String,
-    extent: Extent,
+    pub verb: &'static str,
+    pub path: String,
+    pub extent: Extent,
     /// Its media type and bytes.
-    body: Option<(&'static str, Bytes)>,
+    pub body: Option<(&'static str, Bytes)>,
 }
 
 impl Cluster {
@@ -152,7 +152,7 @@ impl Cluster {
 
     /// Sends a request until it is answered or refused. Every request of this room may be sent twice: it looks, or it is
     /// conditional.
-    async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, K8sError> {
+    pub(super) async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, K8sError> {
         let mut wait = FIRST_WAIT;
         let mut attempt = 1;
         loop {
@@ -225,12 +225,12 @@ fn unsent(error: kube::Error) -> K8sError {
     }
 }
 
-fn get(verb: &'static str, path: String, extent: Extent) -> Call {
+pub(super) fn get(verb: &'static str, path: String, extent: Extent) -> Call {
     Call { method: Method::GET, verb, path, extent, body: None }
 }
 
 /// `None` for an object that is not there.
-fn present<T>(found: Result<T, K8sError>) -> Result<Option<T>, K8sError> {
+pub(super) fn present<T>(found: Result<T, K8sError>) -> Result<Option<T>, K8sError> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(K8sError::Refused(Refusal::Other { status: 404 })) => Ok(None),
@@ -247,7 +247,7 @@ fn secret(namespace: &Segment, name: &Segment) -> String {
 }
 
 /// A value of a query.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     use std::fmt::Write as _;
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,11 +1,13 @@
-//! A thin client of the Kubernetes API, for Secrets.
+//! A thin client of the Kubernetes API, for Secrets and for the workloads that mount them.
 //!
 //! ```text
 //! kubeconfig (files, context) or the cluster around us ──> Kubernetes ──> Cluster, one for each context
 //!                                                                            │ list, look    metadata alone: no secret is read
 //!                                                                            │ read          one whole Secret
 //!                                                                            │ apply         under our own field manager, conditionally
-//!                                                                            └ delete        conditionally
+//!                                                                            ├ delete        conditionally
+//!                                                                            ├ workload, count_pods   how far a rollout is
+//!                                                                            └ mark          one annotation, by its own field manager
 //! ```
 //!
 //! `kube` finds the configuration, logs in and carries the bytes. Bodies are made and read here: its own types print
@@ -21,11 +23,13 @@ mod object;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod workload;
 
 pub use cluster::{Cluster, Condition};
 pub use error::{K8sError, Refusal};
 pub use object::{Keeper, Manifest, ObjectVersion, SecretMeta, WholeSecret};
-pub use policy::{Account, Purpose, Sight, explained_verbs, role};
+pub use policy::{Account, Purpose, Rights, Sight, explained_verbs, explained_workload_verbs, role};
+pub use workload::{Marker, WorkloadObject};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

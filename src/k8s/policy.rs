@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::names::Segment;
+use crate::spec::WorkloadKind;
 
 /// What Kastellan is allowed to do with Secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,30 +52,46 @@ pub fn explained_verbs(purpose: Purpose) -> impl Iterator<Item = (&'static str, 
     VERBS.into_iter().filter(move |(_, needs, _)| is_needed(*needs)).map(|(verb, _, why)| (verb, why))
 }
 
-/// A Role for some Secrets of one namespace, and its binding: two YAML documents, the first without a separator before it.
-pub fn role(
-    purpose: Purpose,
-    sight: Sight,
-    namespace: &Segment,
-    names: &BTreeSet<&Segment>,
-    account: &Account,
-) -> String {
+/// Verbs for workloads with what they are needed for.
+const WORKLOAD_VERBS: [(&str, Purpose, &str); 2] = [
+    ("get", Purpose::Planning, "see whether a workload has restarted"),
+    ("patch", Purpose::Applying, "restart a workload, by an annotation of its pods' template"),
+];
+
+/// The verbs of a purpose for the workloads that deliveries restart, each with what it is needed for.
+pub fn explained_workload_verbs(purpose: Purpose) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let is_needed = move |needs: Purpose| needs == Purpose::Planning || needs == purpose;
+    WORKLOAD_VERBS.into_iter().filter(move |(_, needs, _)| is_needed(*needs)).map(|(verb, _, why)| (verb, why))
+}
+
+/// What Kastellan reaches in one namespace.
+#[derive(Debug, Default)]
+pub struct Rights<'d> {
+    /// Names of Secrets.
+    pub secrets: BTreeSet<&'d Segment>,
+    /// What is restarted.
+    pub workloads: BTreeSet<(WorkloadKind, &'d Segment)>,
+    /// Whether some rotation waits for a rollout: then the pods of the namespace are listed.
+    pub waits: bool,
+}
+
+/// A Role for some Secrets and workloads of one namespace, and its binding: two YAML documents, the first without a
+/// separator before it.
+pub fn role(purpose: Purpose, sight: Sight, namespace: &Segment, rights: &Rights<'_>, account: &Account) -> String {
     let verbs = explained_verbs(purpose).map(|(verb, _)| verb).collect::<Vec<_>>().join(", ");
     let name = match purpose {
         Purpose::Planning => "kastellan-plan",
         Purpose::Applying => "kastellan-apply",
     };
     let mut text = format!(
-        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: {name}\n  namespace: {namespace}\nrules:\n  - apiGroups: [\"\"]\n    resources: [secrets]\n    resourceNames:\n"
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: {name}\n  namespace: {namespace}\nrules:\n"
     );
-    for name in names {
-        let _ = writeln!(text, "      - {name}");
-    }
-    let _ = writeln!(text, "    verbs: [{verbs}]");
+    write_rule(&mut text, "", "secrets", rights.secrets.iter().copied(), &verbs);
     match sight {
         Sight::Named => {}
         Sight::All => text.push_str("  - apiGroups: [\"\"]\n    resources: [secrets]\n    verbs: [list]\n"),
     }
+    text.push_str(&workload_rules(purpose, rights));
     let _ = write!(
         text,
         "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata:\n  name: {name}\n  namespace: {namespace}\nroleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: {name}\nsubjects:\n"
@@ -88,5 +105,39 @@ pub fn role(
             write!(text, "  - kind: User\n    apiGroup: rbac.authorization.k8s.io\n    name: {user}\n")
         }
     };
+    text
+}
+
+fn write_rule<'d>(
+    text: &mut String,
+    group: &str,
+    resource: &str,
+    names: impl Iterator<Item = &'d Segment>,
+    verbs: &str,
+) {
+    let _ = write!(text, "  - apiGroups: [\"{group}\"]\n    resources: [{resource}]\n    resourceNames:\n");
+    for name in names {
+        let _ = writeln!(text, "      - {name}");
+    }
+    let _ = writeln!(text, "    verbs: [{verbs}]");
+}
+
+/// Who only plans looks at workloads where a rotation waits for them, and nowhere else.
+fn workload_rules(purpose: Purpose, rights: &Rights<'_>) -> String {
+    let mut text = String::new();
+    if purpose == Purpose::Planning && !rights.waits {
+        return text;
+    }
+    let verbs = explained_workload_verbs(purpose).map(|(verb, _)| verb).collect::<Vec<_>>().join(", ");
+    for kind in WorkloadKind::ALL {
+        let names = rights.workloads.iter().filter(|(of, _)| *of == kind).map(|(_, name)| *name);
+        let names = names.collect::<Vec<_>>();
+        if !names.is_empty() {
+            write_rule(&mut text, "apps", kind.plural(), names.into_iter(), &verbs);
+        }
+    }
+    if rights.waits {
+        text.push_str("  - apiGroups: [\"\"]\n    resources: [pods]\n    verbs: [list]\n");
+    }
     text
 }

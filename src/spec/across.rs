@@ -266,6 +266,7 @@ impl Resolver<'_, '_> {
             clients_read_mechanism: merged.clients_read_mechanism,
             allow_downtime: merged.allow_downtime == Some(true),
             manages_acls: draft.authorization.is_some(),
+            restarts: draft.deliver.iter().any(|delivery| !delivery.target.restarts().is_empty()),
             formats: draft.deliver.iter().map(|delivery| delivery.target.carries()).collect(),
         };
         let rotated = Rotated {

@@ -9,6 +9,7 @@ use super::source::Place;
 use super::text::{CLUSTER_NAME, DELIVERY_NAME, FILE, NAME, OWNER, RECIPIENT};
 use super::value::FilePath;
 use super::wording::list;
+use super::workload::Workload;
 use crate::diagnostic::Finding;
 use crate::names::{ClusterName, DeliveryName, Segment};
 
@@ -89,6 +90,14 @@ impl FileFormat {
 }
 
 impl DeliveryTarget {
+    /// What a rotation restarts once the new credential is there.
+    pub fn restarts(&self) -> &[Workload] {
+        match self {
+            Self::File(_) => &[],
+            Self::KubernetesSecret(secret) => &secret.restart,
+        }
+    }
+
     /// The format with what it tells clients of their login.
     pub(super) const fn carries(&self) -> (&'static str, Carries) {
         match self {

@@ -34,6 +34,7 @@ mod tree;
 mod user;
 mod value;
 mod wording;
+mod workload;
 mod written;
 mod yaml;
 
@@ -52,6 +53,7 @@ pub use user::{Authentication, DeletionPolicy, KafkaUserSpec, MechanismChoice, S
 pub use value::{
     BootstrapServers, Endpoint, FilePath, StorePath, StoreValue, UserPattern, format_duration, parse_duration,
 };
+pub use workload::{Workload, WorkloadKind};
 pub use written::{Origin, WrittenUser, can_say};
 
 use std::collections::BTreeMap;

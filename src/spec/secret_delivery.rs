@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use super::deliver::{CLUSTER, SECRET_FORMAT, SECRET_NAME, SECRET_NAMESPACE};
 use super::fields::Fields;
-use super::grammar::{Choice, Field, Object, Shape, list_of};
+use super::grammar::{Choice, Field, Object, Shape};
 use super::nearest;
 use super::reader::Reader;
 use super::rotation::Carries;
 use super::source::Place;
-use super::text::{ANY_TEXT, NAME};
+use super::text::ANY_TEXT;
 use super::tree::{Entry, Value};
+use super::workload::{self, RESTART, Workload};
 use crate::diagnostic::Finding;
 use crate::names::Segment;
 
@@ -42,6 +43,8 @@ pub struct SecretDelivery {
     pub annotations: BTreeMap<String, String>,
     /// Whether a Secret that exists is taken over.
     pub adopt: bool,
+    /// What a rotation restarts once the Secret holds the new credential; sorted.
+    pub restart: Vec<Workload>,
 }
 
 /// Formats of a Secret.
@@ -143,17 +146,6 @@ impl SecretPlace {
 pub(super) static SECRET_FORMATS: [Choice; 3] =
     [Choice::now("strimzi"), Choice::now("properties"), Choice::now("binding")];
 
-static RESTART: Object = Object::new(
-    "What is restarted when the Secret changes.",
-    &[
-        Field::optional("deployments", "Names of Deployments.", list_of(&NAME)),
-        Field::optional("statefulSets", "Names of StatefulSets.", list_of(&NAME)),
-        Field::optional("reloader", "Leaves it to Reloader, by annotation.", Shape::Switch),
-    ],
-);
-
-const NO_RESTART: &str = "this version restarts nothing";
-
 pub(super) static KUBERNETES_SECRET: Object = Object::new(
     "A Kubernetes Secret.",
     &[
@@ -166,7 +158,7 @@ pub(super) static KUBERNETES_SECRET: Object = Object::new(
         Field::optional("labels", "Labels of the Secret.", Shape::Texts),
         Field::optional("annotations", "Annotations of the Secret.", Shape::Texts),
         Field::optional("adopt", "Takes over a Secret that exists.", Shape::Switch),
-        Field::optional("restart", RESTART.about, Shape::Object(&RESTART)).later(NO_RESTART),
+        Field::optional("restart", RESTART.about, Shape::Object(&RESTART)),
     ],
 );
 
@@ -192,15 +184,20 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, fields: Fields<'_, '_>, namespac
         Some("binding") => SecretFormat::Binding,
         Some(_) | None => SecretFormat::Properties,
     };
+    let place = SecretPlace { context: fields.text("context").map(str::to_owned), namespace, name };
+    let (restart, reloader) = workload::read(reader, fields, &place);
+    let mut annotations = read_metadata(reader, fields, "annotations", |_| true);
+    annotations.extend(reloader);
     Some(SecretDelivery {
-        place: SecretPlace { context: fields.text("context").map(str::to_owned), namespace, name },
+        place,
         format,
         keys: read_keys(reader, fields, format),
         labels: read_metadata(reader, fields, "labels", |value| {
             value.is_empty() || is_qualified_part(value) && value.len() <= LABEL_BYTES_MAX
         }),
-        annotations: read_metadata(reader, fields, "annotations", |_| true),
+        annotations,
         adopt: fields.switch("adopt").unwrap_or(false),
+        restart,
     })
 }
 
@@ -218,7 +215,7 @@ fn is_label(text: &str) -> bool {
 }
 
 /// RFC 1123 subdomain, as Kubernetes asks of Secrets. Its parts may be longer than labels.
-fn is_subdomain(text: &str) -> bool {
+pub(super) fn is_subdomain(text: &str) -> bool {
     let is_part = |part: &str| {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let ends = [part.bytes().next(), part.bytes().last()].iter().all(|end| end.is_some_and(plain));

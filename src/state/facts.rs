@@ -93,6 +93,7 @@ pub fn facts_of(
         connections: wanted.map(|wanted| connections(wanted, desired)),
         deliveries: observed.deliveries.get(user).cloned().unwrap_or_default(),
         source: observed.sources.get(user).cloned().unwrap_or(Seen::Known(None)),
+        rollout: observed.rollouts.get(user).cloned(),
         claimed_by: wanted.and_then(|wanted| claims.other(user, wanted, desired, observed)),
     };
     (facts, access)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::credential::{Afterlife, DeliveryState, Record, Seen, Slots, Version, Versioned};
+use crate::credential::{Afterlife, DeliveryState, Record, Rollout, Seen, Slots, Version, Versioned};
 use crate::names::{
     AclRule, BrokerId, ClusterId, ClusterName, DeliveryName, NamespacedName, StoreName, UserName, UserQuotas,
 };
@@ -20,6 +20,8 @@ pub struct Observed {
     pub documents: BTreeMap<NamespacedName, Seen<Option<Version>>>,
     /// Deliveries that are declared or recorded.
     pub deliveries: BTreeMap<NamespacedName, BTreeMap<DeliveryName, DeliveryState>>,
+    /// Workloads of users whose old credential waits for them.
+    pub rollouts: BTreeMap<NamespacedName, std::sync::Arc<Rollout>>,
     /// Versions of given passwords at their source.
     pub sources: BTreeMap<NamespacedName, Seen<Option<Version>>>,
 }

@@ -82,6 +82,7 @@ fn resolve_user(spec: &KafkaUserSpec, documents: &Documents, scope: &Scope, adop
             clusters: spec.clusters.clone(),
             authentication,
             rotation: spec.rotation.clone(),
+            restarts: spec.deliver.iter().any(|delivery| !delivery.target.restarts().is_empty()),
             adopt,
             deletion_policy: spec.deletion_policy,
             moved_from: spec.moved_from.as_ref().map(|from| from.to_string().into()),

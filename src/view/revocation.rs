@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::{ActionView, Change, Subject, action};
 use super::number::{counted, minute};
-use super::rotation::{next_number, principal_changes};
+use super::rotation::{next_number, principal_changes, restarts};
 use super::scene::Scene;
 use crate::credential::{
     AdoptedSlot, Afterlife, Content, REAUTHENTICATION_MARGIN, Record, Revocation, Revoke, Slot, Transition,
@@ -157,7 +157,7 @@ fn replace(scene: &Scene<'_>, record: &Record, revoke: &Revoke) -> Vec<ActionVie
     let mut lines = vec![
         action(Change::Add, Subject::Credential, text)
             .on(record.clusters.keys().cloned())
-            .later(given.into_iter().chain(fence)),
+            .later(given.into_iter().chain(restarts(scene)).chain(fence)),
     ];
     let used = record.active.as_ref().or_else(|| record.revocation.as_ref().and_then(|now| now.slots.first()));
     lines.extend(used.and_then(|used| principal_changes(&used.place(), &revoke.place)));

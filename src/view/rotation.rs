@@ -6,7 +6,7 @@ use super::action::{ActionView, Change, Subject, action};
 use super::number::minute;
 use super::scene::{Scene, replaced};
 use crate::credential::{
-    AdoptedSlot, Ask, Content, Import, Phase, Place, Reason, Record, Recovery, Retirement, Rotate, Transition,
+    AdoptedSlot, Ask, Confirm, Content, Import, Phase, Place, Reason, Record, Recovery, Retirement, Rotate, Transition,
     retirement,
 };
 use crate::names::{ClusterName, Generation};
@@ -57,11 +57,12 @@ pub(super) fn rotate(scene: &Scene<'_>, rotate: &Rotate) -> Vec<ActionView> {
         };
         let place = scene.place(&rotate.place);
         let text = format!("replace {} by {next} in its very place ({place}), which locks {whom}", active.generation);
-        return vec![on(action(Change::Change, Subject::Credential, text)).later(fence).destructive()];
+        let later = restarts(scene).into_iter().chain(fence);
+        return vec![on(action(Change::Change, Subject::Credential, text)).later(later).destructive()];
     }
     let text =
         format!("rotate {} ({}) → {next} ({})", active.generation, scene.slot(active), scene.place(&rotate.place));
-    let outlook = old_stays(scene, record).into_iter().chain(fence);
+    let outlook = old_stays(scene, record).into_iter().chain(restarts(scene)).chain(fence);
     let mut lines = vec![on(action(Change::Change, Subject::Credential, text)).later(outlook)];
     lines.extend(principal_changes(&active.place(), &rotate.place));
     let is_there = |slot: &&AdoptedSlot| slot.place() == rotate.place;
@@ -99,12 +100,16 @@ fn old_stays(scene: &Scene<'_>, record: &Record) -> Option<String> {
         ..record.clone()
     };
     let generation = active.generation;
-    Some(match retirement(&after, scene.plan.wanted.as_deref(), scene.at) {
+    Some(match retirement(&after, scene.plan.wanted.as_deref(), None, scene.at) {
         Retirement::Nothing | Retirement::Due => format!("{generation} goes at once"),
         Retirement::At(at) => format!("{generation} stays valid until {}", minute(at)),
         Retirement::Acknowledgement(None) => format!("{generation} stays valid until acknowledged"),
         Retirement::Acknowledgement(Some(at)) => {
             format!("{generation} stays valid until acknowledged, and at least until {}", minute(at))
+        }
+        Retirement::Rollout { until, .. } => {
+            let least = until.map(|at| format!(", and at least until {}", minute(at))).unwrap_or_default();
+            format!("{generation} stays valid until what is restarted runs with {}{least}", next_number(scene))
         }
     })
 }
@@ -122,7 +127,8 @@ pub(super) fn resume(scene: &Scene<'_>, generation: Generation) -> ActionView {
     if record.overwrites() {
         let text = format!("finish replacing {old} by {new} in its very place ({})", scene.slot(pending));
         let why = format!("{UNFINISHED}, and clients may be locked out until that is done");
-        return on(action(Change::Change, Subject::Credential, text)).because(why).destructive();
+        let line = on(action(Change::Change, Subject::Credential, text)).because(why);
+        return line.later(restarts(scene)).destructive();
     }
     let text = match record.phase {
         Phase::Verified => format!("publish {new} ({}), which works everywhere already", scene.slot(pending)),
@@ -139,7 +145,15 @@ pub(super) fn resume(scene: &Scene<'_>, generation: Generation) -> ActionView {
         }
     };
     let fence = scene.fence([&pending.place()], Content::Generation(new));
-    on(action(Change::Change, Subject::Credential, text)).later(old_stays(scene, record).into_iter().chain(fence))
+    on(action(Change::Change, Subject::Credential, text))
+        .later(old_stays(scene, record).into_iter().chain(restarts(scene)).chain(fence))
+}
+
+/// What is restarted for a new credential, where a delivery names anything.
+pub(super) fn restarts(scene: &Scene<'_>) -> Option<String> {
+    let named = scene.plan.deliveries.values().flat_map(|delivery| delivery.target.restarts());
+    let named = named.collect::<BTreeSet<_>>().into_iter().map(ToString::to_string).collect::<Vec<_>>();
+    (!named.is_empty()).then(|| format!("restarts {}", named.join(", ")))
 }
 
 /// PUBLISHED, CONFIRMED, RETIRING: what is old goes.
@@ -172,10 +186,12 @@ fn why_retired(scene: &Scene<'_>, record: &Record) -> String {
     let rotation = scene.plan.wanted.as_ref().and_then(|wanted| wanted.rotation.as_ref());
     let is_acknowledged =
         scene.plan.transitions.iter().any(|transition| matches!(transition, Transition::Acknowledge(_)));
+    let is_rolled_out = rotation.is_some_and(|rotation| rotation.confirm == Confirm::Rollout);
     match (record.phase, record.confirmed_at, rotation.and_then(|rotation| rotation.overlap)) {
         (Phase::Retiring, ..) => UNFINISHED.to_owned(),
         (_, Some(at), _) => format!("every consumer has moved, as somebody said at {}", minute(at)),
         (_, None, _) if is_acknowledged => "every consumer has moved".to_owned(),
+        (_, None, _) if is_rolled_out => "everything that was restarted runs with the new one".to_owned(),
         (_, None, Some(overlap)) => format!("its overlap of {} is over", format_duration(overlap)),
         (_, None, None) => "its time is over".to_owned(),
     }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::number::minute;
-use crate::credential::{DeliveryState, Owed, Record, Revocation, Wanted, due_at, standing};
+use crate::credential::{DeliveryState, Owed, Record, Revocation, Rollout, Wanted, due_at, standing};
 use crate::names::{ClusterName, NamespacedName};
 
 /// The state of users. Holds no secret, and needs no right to read one.
@@ -38,7 +38,7 @@ pub struct UserStatus {
     pub store: String,
     /// Where the machine stands, e.g. `IDLE`.
     pub phase: &'static str,
-    /// What is waited for: `nothing`, `nextPass`, `instant`, `acknowledgement` or `lastConnection`.
+    /// What is waited for: `nothing`, `nextPass`, `instant`, `acknowledgement`, `rollout` or `lastConnection`.
     pub awaits: &'static str,
     /// Until when, UTC; absent where nobody can tell, or nothing is waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,9 +150,16 @@ pub struct DeliveryView {
 }
 
 impl UserStatus {
-    /// Draws one user; `wanted` is `None` when no document names it.
-    pub fn new(record: &Record, wanted: Option<&Wanted>, store: &str, proven: bool, now: Timestamp) -> Self {
-        let standing = standing(record, wanted, now);
+    /// Draws one user; `wanted` is `None` when no document names it, `rollout` where nothing waits for one.
+    pub fn new(
+        record: &Record,
+        wanted: Option<&Wanted>,
+        rollout: Option<&Rollout>,
+        store: &str,
+        proven: bool,
+        now: Timestamp,
+    ) -> Self {
+        let standing = standing(record, wanted, rollout, now);
         let rotation = wanted.and_then(|wanted| wanted.rotation.as_ref());
         let is_live = record.claims_username();
         Self {

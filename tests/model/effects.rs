@@ -84,6 +84,7 @@ impl Scenario {
             | Effect::Login { .. }
             | Effect::Document(_)
             | Effect::Deliver { .. }
+            | Effect::Restart(_)
             | Effect::Recall { .. }
             | Effect::Withdraw(_)
             | Effect::Bury(_)
@@ -132,6 +133,7 @@ impl Scenario {
                 return self.put_document(state, pass, document, Outcome::Buried);
             }
             Effect::Deliver { slot, .. } => return self.deliver(state, pass, slot),
+            Effect::Restart(_) => unreachable!("no document of the model names a workload"),
             Effect::Recall { names } => {
                 let newest = pass.record.as_ref().map_or(0, |record| record.newest().0);
                 if state.file.is_some_and(|(_, salt)| generation_of(salt) > newest) {

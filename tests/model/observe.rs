@@ -168,6 +168,7 @@ pub fn facts(
         connections: wanted.map(|wanted| wanted.clusters.iter().map(|name| (name.clone(), "here".into())).collect()),
         deliveries,
         source: Seen::Known((state.given > 0).then(|| given_version(state.given))),
+        rollout: None,
         claimed_by: None,
     }
 }

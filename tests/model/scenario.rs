@@ -257,6 +257,7 @@ pub fn rotating(strategy: Strategy, clusters: usize, overlap: Option<u64>, confi
             given: None,
         },
         rotation: Some(RotationSpec { every: None, strategy, users, overlap, confirm }),
+        restarts: false,
         adopt: false,
         deletion_policy: DeletionPolicy::Delete,
         moved_from: None,

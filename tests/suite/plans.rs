@@ -112,7 +112,7 @@ fn the_status_of_users_in_every_phase_there_is() {
             if let Some(deletion) = &mut record.deletion {
                 deletion.undo_until = jiff::Timestamp::UNIX_EPOCH + Duration::from_secs(9 * 86_400);
             }
-            users.push(UserStatus::new(&record, None, "memory", true, jiff::Timestamp::UNIX_EPOCH));
+            users.push(UserStatus::new(&record, None, None, "memory", true, jiff::Timestamp::UNIX_EPOCH));
         }
         assert!(latest > jiff::Timestamp::UNIX_EPOCH, "a publication has an instant");
         let view = StatusView { schema: "kastellan.io/status/v1alpha1", users, stores_unknown: Default::default() };

@@ -85,7 +85,7 @@ async fn status(world: &World, users: &str) -> String {
     let records = world.store.list_records().await.unwrap();
     let users = records.into_iter().map(|(user, record)| {
         let wanted = desired.users.get(&user).map(|user| &*user.wanted);
-        UserStatus::new(&record.unwrap().value, wanted, "memory", true, now)
+        UserStatus::new(&record.unwrap().value, wanted, None, "memory", true, now)
     });
     let view = StatusView {
         schema: "kastellan.io/status/v1alpha1",

@@ -35,6 +35,7 @@ fn wanted(strategy: Option<Strategy>, overlap: Option<Duration>, confirm: Confir
             given: None,
         },
         rotation,
+        restarts: false,
         adopt: false,
         deletion_policy: DeletionPolicy::Delete,
         moved_from: None,
@@ -96,6 +97,8 @@ fn every_state_says_in_one_sentence_what_it_waits_for_and_until_when() {
         (Some(DAY / 2), Confirm::None),
         (Some(2 * DAY), Confirm::Acknowledgement),
         (None, Confirm::Acknowledgement),
+        (Some(2 * DAY), Confirm::Rollout),
+        (None, Confirm::Rollout),
     ];
     let mut sentences = String::new();
     let mut awaited = BTreeSet::new();
@@ -103,12 +106,12 @@ fn every_state_says_in_one_sentence_what_it_waits_for_and_until_when() {
         for strategy in Strategy::ALL.map(Some).into_iter().chain([None]) {
             for (overlap, confirm) in confirmations {
                 let wanted = wanted(strategy, overlap, confirm);
-                let stands = standing(&standing_in(phase, strategy, now), Some(&wanted), now);
+                let stands = standing(&standing_in(phase, strategy, now), Some(&wanted), None, now);
                 assert!(!stands.says.is_empty() && !stands.says.ends_with('.'), "{}", stands.says);
                 assert!(stands.until.is_none_or(|until| until > now), "{}", stands.says);
                 assert_eq!(
                     stands.awaits == Awaits::Instant,
-                    stands.until.is_some() && stands.awaits != Awaits::Acknowledgement
+                    stands.until.is_some() && !matches!(stands.awaits, Awaits::Acknowledgement | Awaits::Rollout)
                 );
                 awaited.insert(stands.awaits);
                 let until = stands.until.map(|until| until.to_string()).unwrap_or_default();
@@ -125,7 +128,7 @@ fn every_state_says_in_one_sentence_what_it_waits_for_and_until_when() {
     let mut more = |what: &str, change: &dyn Fn(&mut Record), phase: Phase| {
         let mut record = standing_in(phase, None, now);
         change(&mut record);
-        let stands = standing(&record, Some(&wanted(None, None, Confirm::Acknowledgement)), now);
+        let stands = standing(&record, Some(&wanted(None, None, Confirm::Acknowledgement)), None, now);
         sentences.push_str(&format!("{:<10} {:<16} {what}: {}\n", phase.as_str(), stands.awaits.as_str(), stands.says));
     };
     more("first", &|record| record.published_at = None, Phase::Prepared);

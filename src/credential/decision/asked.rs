@@ -58,7 +58,7 @@ fn rotate(record: &Record, wanted: &Wanted, facts: &Facts, now: Timestamp, decis
     match record.phase {
         Phase::Prepared | Phase::Verified => resume(record, wanted, facts, decision),
         Phase::Idle => begin(record, wanted, facts, vec![Reason::Asked], decision),
-        Phase::Published | Phase::Confirmed | Phase::Retiring => match may_begin(record, wanted, now) {
+        Phase::Published | Phase::Confirmed | Phase::Retiring => match may_begin(record, wanted, facts, now) {
             Err(blocked) => decision.block(blocked),
             Ok(()) => {
                 decision.transitions.push(Transition::Retire);
@@ -70,7 +70,7 @@ fn rotate(record: &Record, wanted: &Wanted, facts: &Facts, now: Timestamp, decis
             begin(record, wanted, facts, vec![Reason::Asked], decision);
         }
         phase @ (Phase::Revoking | Phase::Deleting | Phase::Deleted) => {
-            let stands = standing(record, Some(wanted), now).says;
+            let stands = standing(record, Some(wanted), None, now).says;
             decision.block(Blocked::Refused(format!("it does not rotate in phase {phase}: {stands}")));
         }
     }
@@ -94,10 +94,10 @@ fn acknowledge(
         Phase::Published | Phase::Confirmed => {
             decision.transitions.push(Transition::Acknowledge(active));
             let confirmed = Record { phase: Phase::Confirmed, confirmed_at: Some(now), ..record.clone() };
-            match retirement(&confirmed, Some(wanted), now) {
+            match retirement(&confirmed, Some(wanted), None, now) {
                 Retirement::Nothing | Retirement::Due => decision.transitions.push(Transition::Retire),
-                Retirement::At(_) | Retirement::Acknowledgement(_) => {
-                    decision.notes.push(standing(&confirmed, Some(wanted), now).says);
+                Retirement::At(_) | Retirement::Acknowledgement(_) | Retirement::Rollout { .. } => {
+                    decision.notes.push(standing(&confirmed, Some(wanted), None, now).says);
                 }
             }
         }
@@ -115,7 +115,7 @@ fn acknowledge(
         | Phase::Aborting
         | Phase::Deleting
         | Phase::Deleted) => {
-            let stands = standing(record, Some(wanted), now).says;
+            let stands = standing(record, Some(wanted), None, now).says;
             decision.block(refuse(format!("nothing waits for an acknowledgement in phase {phase}: {stands}")));
         }
     }

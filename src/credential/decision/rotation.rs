@@ -29,9 +29,9 @@ pub(super) fn decide(record: &Record, wanted: &Wanted, facts: &Facts, now: Times
         Phase::Aborting => decision.transitions.push(Transition::Abort),
         Phase::Revoking => revoke_on(record, wanted, facts, decision),
         Phase::Published | Phase::Confirmed => {
-            retire(record, wanted, now, decision);
+            retire(record, wanted, facts, now, decision);
             // What is new waits until the old credential is gone: one rotation at a time.
-            if may_begin(record, wanted, now).is_err()
+            if may_begin(record, wanted, facts, now).is_err()
                 && let Some(first) = changes(record, wanted, facts).into_iter().next()
             {
                 decision.notes.push(format!("{first}: the next rotation carries this out, once this one is over"));
@@ -66,11 +66,15 @@ fn is_outdated(record: &Record, wanted: &Wanted) -> bool {
 }
 
 /// Takes what is old away when its time is over, and says what it waits for until then.
-pub(super) fn retire(record: &Record, wanted: &Wanted, now: Timestamp, decision: &mut Decision) {
-    match retirement(record, Some(wanted), now) {
+pub(super) fn retire(record: &Record, wanted: &Wanted, facts: &Facts, now: Timestamp, decision: &mut Decision) {
+    let rollout = facts.rollout.as_deref();
+    match retirement(record, Some(wanted), rollout, now) {
         Retirement::Nothing | Retirement::Due => decision.transitions.push(Transition::Retire),
-        Retirement::At(_) | Retirement::Acknowledgement(_) => {
-            decision.notes.push(standing(record, Some(wanted), now).says);
+        Retirement::Rollout { outstanding, .. } if outstanding.is_stuck => {
+            decision.wait(None, standing(record, Some(wanted), rollout, now).says.into());
+        }
+        Retirement::At(_) | Retirement::Acknowledgement(_) | Retirement::Rollout { .. } => {
+            decision.notes.push(standing(record, Some(wanted), rollout, now).says);
         }
     }
 }
@@ -79,10 +83,10 @@ pub(super) fn retire(record: &Record, wanted: &Wanted, now: Timestamp, decision:
 ///
 /// # Errors
 /// What is still valid, and until when.
-pub(super) fn may_begin(record: &Record, wanted: &Wanted, now: Timestamp) -> Result<(), Blocked> {
-    match retirement(record, Some(wanted), now) {
+pub(super) fn may_begin(record: &Record, wanted: &Wanted, facts: &Facts, now: Timestamp) -> Result<(), Blocked> {
+    match retirement(record, Some(wanted), facts.rollout.as_deref(), now) {
         Retirement::Nothing | Retirement::Due => Ok(()),
-        waits @ (Retirement::At(_) | Retirement::Acknowledgement(_)) => {
+        waits @ (Retirement::At(_) | Retirement::Acknowledgement(_) | Retirement::Rollout { .. }) => {
             let generation = record.previous.as_ref().map(|slot| slot.generation);
             Err(Blocked::StillValid { generation, waits })
         }

@@ -1,4 +1,4 @@
-//! Publication: the document, then the deliveries, and what the record says of both.
+//! Publication: the document, the deliveries, then what is restarted for them; and what the record says of it.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,16 @@ pub(super) fn publish(subject: &Subject<'_>, record: &Record, slot: &Slot, conte
         }
         return Some(Step::Act(Effect::Deliver { names, slot: slot.clone() }));
     }
-    undeliverable(subject, slot).map(Step::Wait)
+    undeliverable(subject, slot).map(Step::Wait).or_else(|| restart(subject, record, slot))
+}
+
+/// Restarts what reads its credential at its start only, once every place holds the new one: a pod that starts before that
+/// may read the old one. Whatever waits for a first credential has none to forget.
+fn restart(subject: &Subject<'_>, record: &Record, slot: &Slot) -> Option<Step> {
+    let is_due = subject.wanted.is_some_and(|wanted| wanted.restarts)
+        && !record.is_first()
+        && !subject.progress.restarted.contains(&slot.generation);
+    is_due.then(|| Step::Act(Effect::Restart(slot.clone())))
 }
 
 /// A place that cannot be written now, and why: what is published there must not be retired before it is.

@@ -145,10 +145,10 @@ fn settle(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step
 
 /// PUBLISHED, CONFIRMED: nothing until the old credential's time is over; then the active one has to log in again (I4).
 fn begin_retiring(subject: &Subject<'_>, record: &Record, context: &Context<'_>) -> Step {
-    match retirement(record, subject.wanted, context.now.wall) {
+    match retirement(record, subject.wanted, subject.facts.rollout.as_deref(), context.now.wall) {
         Retirement::Due => {}
         Retirement::Nothing => return write(idle(subject, record), context),
-        Retirement::At(_) | Retirement::Acknowledgement(_) => return Step::Settled,
+        Retirement::At(_) | Retirement::Acknowledgement(_) | Retirement::Rollout { .. } => return Step::Settled,
     }
     let Some(active) = &record.active else { return Step::Blocked(Blocked::Damaged(record.phase)) };
     let (clusters, missing) = reachable(subject, record);

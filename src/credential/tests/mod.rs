@@ -2,6 +2,7 @@
 
 mod leaving;
 mod restored;
+mod rollout;
 mod rotation;
 mod world;
 

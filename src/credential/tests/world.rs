@@ -37,6 +37,10 @@ pub(super) struct World {
     pub(super) given: Option<u64>,
     /// What the documents say of how to connect.
     pub(super) connection: &'static str,
+    /// How often workloads were told to restart.
+    pub(super) restarts: usize,
+    /// What is seen of them.
+    pub(super) rollout: Option<std::sync::Arc<Rollout>>,
     pub(super) seconds: u64,
     /// By how much the wall clock is ahead of that, in seconds.
     pub(super) wall_ahead: i64,
@@ -85,6 +89,7 @@ pub(super) fn wanted() -> Wanted {
             given: None,
         },
         rotation: None,
+        restarts: false,
         adopt: false,
         deletion_policy: DeletionPolicy::Delete,
         moved_from: None,
@@ -124,6 +129,8 @@ impl World {
             delivered_as: None,
             given: None,
             connection: "here",
+            restarts: 0,
+            rollout: None,
             seconds: 1_000_000,
             wall_ahead: 0,
             watch: Watch::default(),
@@ -200,6 +207,7 @@ impl World {
             connections: wanted.map(|_| vec![(cluster(), self.connection.into())]),
             deliveries: BTreeMap::from([(DeliveryName::parse("file").unwrap(), delivery)]),
             source: Seen::Known(self.given.map(|given| Version(given.to_string()))),
+            rollout: self.rollout.clone(),
             claimed_by: None,
         }
     }
@@ -352,6 +360,11 @@ impl World {
                 self.delivered = Some(slot.generation);
                 self.delivered_as = Some((slot.clone(), self.material[&slot.generation].1));
                 names.into_iter().for_each(|name| progress.advance(Outcome::Delivered(name, delivery())));
+            }
+            Effect::Restart(slot) => {
+                assert_eq!(self.delivered, Some(slot.generation), "restarted before it was delivered");
+                self.restarts += 1;
+                progress.advance(Outcome::Restarted(slot.generation));
             }
             Effect::Recall { names } => {
                 self.delivered = None;

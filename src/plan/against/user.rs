@@ -292,7 +292,7 @@ fn delivery_text(delivery: &DeliverySpec) -> String {
 
 /// Whoever may read a namespace reads the Secret in it, so another place widens as another owner does.
 fn secret_fields(cluster: &ClusterName, secret: &SecretDelivery) -> Vec<Field> {
-    let SecretDelivery { place, format, keys, labels, annotations, adopt } = secret;
+    let SecretDelivery { place, format, keys, labels, annotations, adopt, restart } = secret;
     let pairs = |map: &BTreeMap<String, String>| {
         let texts = map.iter().map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>();
         (!texts.is_empty()).then(|| texts.join(", "))
@@ -304,6 +304,7 @@ fn secret_fields(cluster: &ClusterName, secret: &SecretDelivery) -> Vec<Field> {
         Field::one(KEYS, pairs(keys)),
         Field::one("labels", pairs(labels)),
         Field::one("annotations", pairs(annotations)),
+        Field::many("restart", restart),
         Field::one("adopt", adopt.then_some("true")).widens_coming(Widening::Adoption),
     ]
 }

@@ -56,6 +56,8 @@ pub enum Strategy {
 pub enum Confirm {
     /// Nothing: the overlap is enough.
     None,
+    /// Every workload that the deliveries name has restarted, and nothing older is left of it.
+    Rollout,
     /// A person, or a pipeline, says that every client has the new one.
     Acknowledgement,
 }
@@ -103,6 +105,7 @@ impl Confirm {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
+            Self::Rollout => "rollout",
             Self::Acknowledgement => "acknowledgement",
         }
     }
@@ -132,7 +135,7 @@ static STRATEGIES: [Choice; 3] = [
 
 static CONFIRMATIONS: [Choice; 3] = [
     Choice::now(Confirm::None.as_str()),
-    Choice::later("rollout", "this version knows `none` and `acknowledgement`"),
+    Choice::now(Confirm::Rollout.as_str()),
     Choice::now(Confirm::Acknowledgement.as_str()),
 ];
 

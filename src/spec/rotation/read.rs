@@ -95,6 +95,7 @@ fn read_stated(reader: &mut Reader<'_, '_>, fields: Fields<'_, '_>, here: &str) 
         overlap: duration("overlap"),
         confirm: match fields.text("confirm") {
             Some("none") => Some(Confirm::None),
+            Some("rollout") => Some(Confirm::Rollout),
             Some("acknowledgement") => Some(Confirm::Acknowledgement),
             Some(_) | None => None,
         },
@@ -129,7 +130,7 @@ fn report_overlap(reader: &mut Reader<'_, '_>, fields: Fields<'_, '_>, stated: &
     let (Some(overlap), Some(place)) = (stated.overlap, fields.place("overlap")) else { return };
     if stated.overlaps_itself() {
         reader.find(place, overlaps_itself(stated));
-    } else if overlap < OVERLAP_SENSIBLE && stated.confirm != Some(Confirm::Acknowledgement) {
+    } else if overlap < OVERLAP_SENSIBLE && matches!(stated.confirm, None | Some(Confirm::None)) {
         let message = format!("`{here}.overlap` is shorter than {}", format_duration(OVERLAP_SENSIBLE));
         let hint = "a client that has not read its new credential by then is locked out, unless `confirm: \
                     acknowledgement` waits for it; take hours unless this is a test";

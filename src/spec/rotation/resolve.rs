@@ -109,6 +109,14 @@ impl Resolver<'_, '_> {
         match (merged.overlap, merged.confirm) {
             (Some(_), None | Some(Confirm::None)) => Some(Confirm::None),
             (Some(_) | None, Some(Confirm::Acknowledgement)) | (None, None) => Some(Confirm::Acknowledgement),
+            (Some(_) | None, Some(Confirm::Rollout)) if self.rotated.circumstances.restarts => Some(Confirm::Rollout),
+            (Some(_) | None, Some(Confirm::Rollout)) => {
+                let origin = self.origin(|stated| stated.confirm.is_some());
+                let message = format!("`confirm: rollout`{origin}: no delivery names a workload that is rolled out");
+                let hint = "name those that mount the Secret, `kubernetesSecret: {…, restart: {deployments: […]}}`, or \
+                            state `confirm: acknowledgement`; what Reloader restarts cannot be seen";
+                self.find(Part::Confirm, "nothing-to-wait-for", message, hint)
+            }
             (None, Some(Confirm::None)) => {
                 let origin = self.origin(|stated| stated.confirm.is_some());
                 let message = format!(

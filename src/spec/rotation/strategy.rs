@@ -25,6 +25,8 @@ pub(in super::super) struct Circumstances<'a> {
     pub allow_downtime: bool,
     /// Whether the document manages the user's ACLs.
     pub manages_acls: bool,
+    /// Whether any delivery names a workload to restart.
+    pub restarts: bool,
     /// Formats it is delivered in, with their names.
     pub formats: Vec<(&'a str, Carries)>,
 }

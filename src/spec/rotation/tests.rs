@@ -23,6 +23,7 @@ fn circumstances<'a>(
         clients_read_mechanism,
         allow_downtime: true,
         manages_acls: true,
+        restarts: false,
         formats: formats.to_vec(),
     }
 }
