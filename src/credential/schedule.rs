@@ -85,8 +85,8 @@ impl std::fmt::Display for Retirement {
                 minute(*at)
             ),
             Self::Rollout { until, outstanding } => {
-                let least = until.map(|at| format!(" and at least until {},", minute(at))).unwrap_or_default();
-                write!(f, "stays valid until what was restarted runs with the new one,{least} ({})", outstanding.why)
+                let least = until.map(|at| format!(", and at least until {}", minute(at))).unwrap_or_default();
+                write!(f, "stays valid until what was restarted runs with the new one{least} ({})", outstanding.why)
             }
         }
     }

@@ -100,7 +100,7 @@ impl Cluster {
                 encoded("status.phase!=Succeeded,status.phase!=Failed"),
                 encoded(&next)
             );
-            let page: WirePods = self.call(get("list pods for", path, Extent::MetadataList)).await?;
+            let page: WirePods = self.call(get("list", path, Extent::MetadataList)).await?;
             for pod in page.items.into_iter().flatten() {
                 let mut annotations = pod.metadata.annotations.unwrap_or_default();
                 *counted.entry(annotations.remove(key)).or_default() += 1;

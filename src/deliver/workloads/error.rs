@@ -22,7 +22,7 @@ pub enum WorkloadError {
     /// The API was not asked, or did not do it.
     #[error("failed to {what} {workload}")]
     Api {
-        /// What was tried: "look at" or "restart".
+        /// What was tried: "look at", "look at the pods of" or "restart".
         what: &'static str,
         /// Which.
         workload: Workload,

@@ -100,7 +100,7 @@ impl Workloads {
             updated: found.updated,
             available: found.available,
             stalled: found.stalled,
-            pods: pods.map_err(api("look at", workload))?,
+            pods: pods.map_err(api("look at the pods of", workload))?,
         }))
     }
 }

@@ -7,7 +7,7 @@ use crate::operator::Transport;
 use crate::stack::KafkaVersion;
 
 #[track_caller]
-fn dies(stage: &Stage, point: &str, arguments: &[&str]) {
+pub(super) fn dies(stage: &Stage, point: &str, arguments: &[&str]) {
     let output = stage.operator.command(arguments).env("KASTELLAN_CRASH_AT", point).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.signal(), Some(9), "it never came to {point}: {:?}\n{said}", output.status);

@@ -7,6 +7,7 @@ mod crashes;
 mod life;
 mod meddler;
 mod refusals;
+mod rollout;
 mod strangers;
 
 use std::path::PathBuf;

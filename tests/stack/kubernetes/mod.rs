@@ -1,9 +1,11 @@
-//! A real Kubernetes API: kube-apiserver on etcd, with RBAC and without any controller.
+//! A real Kubernetes API: kube-apiserver on etcd, with RBAC and without any controller but those that are asked for.
 //!
 //! What the stack asks of it, it asks as `system:masters` by [`Kubernetes::ask`]; nothing that is tested ever gets that
-//! token. No kubelet and no controller manager runs: nothing is collected, and no Deployment rolls out.
+//! token. No kubelet runs, so pods are what a test says of them; and nothing is collected. Deployments and StatefulSets roll
+//! out once a test has called [`Kubernetes::with_controllers`].
 
 mod program;
+mod workloads;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -38,6 +40,8 @@ pub struct Kubernetes {
     stranger: kube::Client,
     /// Command line of the API server.
     command: Vec<String>,
+    /// Started when they are first asked for.
+    controllers: OnceLock<Result<Server, String>>,
     /// Taken down in this order: the API server first. `None` while it is stopped.
     api_server: Mutex<Option<Server>>,
     _etcd: Server,
@@ -87,6 +91,7 @@ impl Kubernetes {
             client,
             stranger,
             command,
+            controllers: OnceLock::new(),
             api_server: Mutex::new(Some(server)),
             _etcd: etcd,
             _ports: ports,

@@ -1,4 +1,4 @@
-//! kube-apiserver and etcd, built by Go and kept outside the checkout.
+//! kube-apiserver, kube-controller-manager and etcd, built by Go and kept outside the checkout.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,7 +13,18 @@ const ETCD: &str = "3.7.3";
 
 /// The API server: `$KASTELLAN_TEST_KUBE_APISERVER`, one on `PATH`, else version 1.36.3 built from its Go module.
 pub fn kube_apiserver() -> Result<PathBuf, StackError> {
-    program("kube-apiserver", "KASTELLAN_TEST_KUBE_APISERVER", KUBERNETES, |go, folder| {
+    of_kubernetes("kube-apiserver", "KASTELLAN_TEST_KUBE_APISERVER")
+}
+
+/// The controllers: `$KASTELLAN_TEST_KUBE_CONTROLLER_MANAGER`, one on `PATH`, else version 1.36.3 built from its Go module.
+/// Most of it is the API server's code too: a minute beside that.
+pub fn kube_controller_manager() -> Result<PathBuf, StackError> {
+    of_kubernetes("kube-controller-manager", "KASTELLAN_TEST_KUBE_CONTROLLER_MANAGER")
+}
+
+/// A program of Kubernetes itself.
+fn of_kubernetes(name: &'static str, variable: &str) -> Result<PathBuf, StackError> {
+    program(name, variable, KUBERNETES, |go, folder| {
         // Its go.mod replaces its staging modules by folders, which a module that is fetched does not have.
         let fetched = Command::new(go)
             .args(["mod", "download", "-json", &format!("k8s.io/kubernetes@v{KUBERNETES}")])
@@ -40,7 +51,7 @@ pub fn kube_apiserver() -> Result<PathBuf, StackError> {
                 _ => set(name, &format!("v{KUBERNETES}")),
             }
         });
-        build(go, folder, "k8s.io/kubernetes/cmd/kube-apiserver", KUBERNETES, &flags.concat())
+        build(go, folder, &format!("k8s.io/kubernetes/cmd/{name}"), KUBERNETES, &flags.concat())
     })
 }
 
