@@ -144,6 +144,8 @@ impl Ask {
 #[derive(Debug)]
 pub struct Declared {
     pub users: BTreeMap<NamespacedName, DeclaredUser>,
+    /// Users under whose name somebody else's credential may still be, with the strategy by which they adopt it.
+    adopting: BTreeMap<NamespacedName, Strategy>,
     pub suspended: BTreeSet<ClusterName>,
     pub documents: Documents,
 }
@@ -189,18 +191,25 @@ impl Declared {
             let user = DeclaredUser { adopts: dice.chance(150), ..DeclaredUser::draw(shape, dice) };
             (name.clone(), user)
         };
-        let users = shape.users.iter().map(&mut draw).collect();
-        Self::of(shape, users, BTreeSet::new())
+        let users = shape.users.iter().map(&mut draw).collect::<BTreeMap<_, _>>();
+        let adopting = users.iter().filter(|(_, user)| user.adopts);
+        let adopting = adopting.map(|(name, user)| (name.clone(), user.rotation.strategy)).collect();
+        Self::of(shape, users, adopting, BTreeSet::new())
     }
 
     /// The same, without anything that is due by itself or held up.
     pub fn at_rest(&self, shape: &Shape) -> Self {
         let mut users = self.users.clone();
         users.values_mut().for_each(|user| user.rotation.is_periodic = false);
-        Self::of(shape, users, BTreeSet::new())
+        Self::of(shape, users, self.adopting.clone(), BTreeSet::new())
     }
 
-    fn of(shape: &Shape, users: BTreeMap<NamespacedName, DeclaredUser>, suspended: BTreeSet<ClusterName>) -> Self {
+    fn of(
+        shape: &Shape,
+        users: BTreeMap<NamespacedName, DeclaredUser>,
+        adopting: BTreeMap<NamespacedName, Strategy>,
+        suspended: BTreeSet<ClusterName>,
+    ) -> Self {
         let source = |name: &str, text: String| SourceText { file: Arc::new(PathBuf::from(name)), bytes: text.into() };
         let mut sources = vec![source("head.yaml", head(shape, &suspended))];
         if !users.is_empty() {
@@ -208,7 +217,7 @@ impl Declared {
             sources.push(source("users.yaml", texts.collect()));
         }
         match spec::read(&sources) {
-            Ok((documents, _)) => Self { users, suspended, documents },
+            Ok((documents, _)) => Self { users, adopting, suspended, documents },
             Err(findings) => panic!("{:#?}", findings.0),
         }
     }
@@ -235,7 +244,15 @@ impl Declared {
                 }
             }
             Ask::Delete(user) => drop(users.remove(user)),
-            Ask::Restore(user) => drop(users.insert(user.clone(), DeclaredUser::draw(shape, dice))),
+            Ask::Restore(user) => {
+                let mut drawn = DeclaredUser::draw(shape, dice);
+                // Its document may have gone before anything was adopted.
+                if let Some(strategy) = self.adopting.get(user) {
+                    drawn.adopts = true;
+                    drawn.rotation.strategy = *strategy;
+                }
+                users.insert(user.clone(), drawn);
+            }
             Ask::Rotation(user) => {
                 if let Some(user) = users.get_mut(user) {
                     let strategy = user.rotation.strategy;
@@ -262,7 +279,7 @@ impl Declared {
                 }
             }
         }
-        Self::of(shape, users, suspended)
+        Self::of(shape, users, self.adopting.clone(), suspended)
     }
 }
 
