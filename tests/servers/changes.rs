@@ -37,9 +37,6 @@ fn a_change_that_only_a_rotation_can_carry_out_is_named_and_nothing_is_done() {
     let mut operator = operator;
     operator.set("KAFKA_PASSWORD_OTHER", other.kastellan.password_text());
     operator.write("kastellan/other.yaml", &cluster_document("other", other, Transport::Plaintext));
-    operator.run(&["init", "second", "--store", "second-store"]).exits(0);
-    let second = std::fs::read_to_string(operator.work().join("second/store.yaml")).unwrap();
-    operator.write("kastellan/second.yaml", &second.replace("name: local", "name: second"));
 
     let changes = [
         ("clusters: [kafka], authentication: {type: scram, iterations: 8192}", "iterations change from 4096 to 8192"),
@@ -50,24 +47,21 @@ fn a_change_that_only_a_rotation_can_carry_out_is_named_and_nothing_is_done() {
     ];
     let before = Snapshot::of(&operator.store());
     for (spec, why) in changes {
-        operator.declare(&name, &format!("{{{spec}, store: local}}"));
+        operator.declare(&name, &format!("{{{spec}}}"));
         let plan = operator.plan(&["--detailed-exitcode"]).exits(4);
         assert!(plan.reports_of(&name).iter().any(|(kind, text)| kind == "blocked" && text.contains(why)), "{plan}");
         assert!(plan.actions_of(&name).is_empty(), "{plan}");
         operator.apply(&[]).exits(4);
     }
-    operator.declare(&name, "{clusters: [kafka], authentication: {type: scram}, store: second}");
-    let moved = operator.apply(&[]).exits(4).reports_of(&name);
-    assert!(moved[0].1.contains("lives in store `local`, the document names `second`"), "{moved:?}");
     before.assert_unchanged(&operator.store());
     assert_eq!(cluster.mechanisms_of(&name).unwrap(), [Mechanism::ScramSha512].into());
     assert!(other.mechanisms_of(&name).unwrap().is_empty() && cluster.mechanisms_of("else").unwrap().is_empty());
 
     // What is blocked does not keep the rest of the same user from being healed.
-    operator.declare(&name, "{clusters: [kafka], authentication: {type: scram, iterations: 8192}, store: local}");
+    operator.declare(&name, "{clusters: [kafka], authentication: {type: scram, iterations: 8192}}");
     cluster.delete_password(&name, Mechanism::ScramSha512).unwrap();
     operator.apply(&[]).exits(4);
-    operator.declare(&name, "{clusters: [kafka], authentication: {type: scram}, store: local}");
+    operator.declare(&name, "{clusters: [kafka], authentication: {type: scram}}");
     operator.assert_in_step();
 }
 
