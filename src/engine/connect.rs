@@ -58,6 +58,8 @@ pub struct Links {
     pub stores: BTreeMap<StoreName, Seen<StoreLink>>,
     /// Deliveries.
     pub deliveries: Arc<Deliveries>,
+    /// The clusters that Secrets go to.
+    pub kubernetes: Arc<Kubernetes>,
     /// What the program finds around itself.
     pub surroundings: Surroundings,
     /// Remedies for what could not be opened, by what it is.
@@ -109,6 +111,8 @@ pub struct Traffic {
     pub kafka_requests: BTreeMap<&'static str, u64>,
     /// Connections to the clients' listeners, to look at a salt or to log in.
     pub kafka_probes: u64,
+    /// Requests to Kubernetes APIs.
+    pub kubernetes_requests: u64,
     /// Items asked of each store.
     pub stores: BTreeMap<StoreName, store::Tally>,
 }
@@ -116,7 +120,7 @@ pub struct Traffic {
 impl Links {
     /// What was asked so far.
     pub fn traffic(&self) -> Traffic {
-        let mut traffic = Traffic::default();
+        let mut traffic = Traffic { kubernetes_requests: self.kubernetes.requests(), ..Traffic::default() };
         for link in self.clusters.values().filter_map(Seen::known) {
             for (api, count) in link.admin.requests() {
                 *traffic.kafka_requests.entry(api).or_default() += count;
@@ -204,8 +208,8 @@ pub async fn connect(documents: &Documents, mode: Mode, surroundings: Surroundin
         clusters.insert(name, seen);
     }
     let kubernetes = Arc::new(Kubernetes::new(surroundings.kubeconfig()));
-    let deliveries = Arc::new(Deliveries::new(machine_id(), surroundings.git(), kubernetes));
-    Ok(Links { clusters, stores, deliveries, surroundings, hints })
+    let deliveries = Arc::new(Deliveries::new(machine_id(), surroundings.git(), kubernetes.clone()));
+    Ok(Links { clusters, stores, deliveries, kubernetes, surroundings, hints })
 }
 
 /// An id that no other machine has; not secret. Without `/etc/machine-id`, the host's name has to do.

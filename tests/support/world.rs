@@ -119,6 +119,7 @@ impl World {
             clusters,
             stores: BTreeMap::from([(StoreName::parse("memory").unwrap(), Seen::Known(store))]),
             deliveries: Arc::new(Deliveries::new("this-machine".to_owned(), None, Arc::default())),
+            kubernetes: Arc::default(),
             surroundings: Surroundings {
                 home: None,
                 store_markers: PathBuf::new(),

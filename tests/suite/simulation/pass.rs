@@ -138,6 +138,7 @@ async fn links(world: &Arc<World>) -> Links {
         clusters,
         stores: BTreeMap::from([(StoreName::parse("memory").expect("a name"), Seen::Known(store))]),
         deliveries: Arc::new(Deliveries::new("simulated".to_owned(), None, Arc::default())),
+        kubernetes: Arc::default(),
         surroundings: Surroundings {
             home: None,
             store_markers: PathBuf::new(),
