@@ -13,11 +13,16 @@ use super::{Outcome, documents, rotations};
 /// Users, unless the environment says otherwise.
 const USERS: usize = 10_000;
 
+/// How many users are applied.
+pub fn users() -> Outcome<usize> {
+    match std::env::var("KASTELLAN_BENCH_USERS") {
+        Ok(text) => Ok(text.parse()?),
+        Err(_) => Ok(USERS),
+    }
+}
+
 pub fn measure(report: &mut Report) -> Outcome<()> {
-    let users = match std::env::var("KASTELLAN_BENCH_USERS") {
-        Ok(text) => text.parse()?,
-        Err(_) => USERS,
-    };
+    let users = users()?;
     say(&format!("first apply of {users} users with {} ACLs each, three brokers …", documents::ACLS_PER_USER));
     let folder = tempfile::tempdir()?;
     let cluster = ClusterBuilder::new(KafkaVersion::V4_3_1).nodes(3).start()?;
@@ -28,7 +33,7 @@ pub fn measure(report: &mut Report) -> Outcome<()> {
     let floor = runtime.block_on(Floor::of(report, &cluster, users).first_apply(folder.path()))?;
     report.note(format!("floor, {users} users: sum"), floor, "s");
 
-    let bench = Bench { cluster: &cluster, folder: folder.path().to_owned() };
+    let bench = Bench { cluster: &cluster, folder: folder.path().to_owned(), kubeconfig: None };
     bench.prepare("user", users)?;
     let first = bench.apply()?;
     assert_eq!(first.status, 0, "the first apply failed:\n{}", first.stdout);
@@ -45,7 +50,7 @@ pub fn measure(report: &mut Report) -> Outcome<()> {
     report.note("first apply: record writes per user", per_user(&["record-prepared", "record-idle"]), "");
     report.note("first apply: material and credential writes per user", per_user(&["material", "document"]), "");
 
-    for (what, count) in traffic_of(&first)? {
+    for (what, count) in traffic_of(&first, "local")? {
         report.note(format!("first apply: {what} per 1,000 users"), count * 1_000.0 / users as f64, "");
     }
 
@@ -59,7 +64,7 @@ pub fn measure(report: &mut Report) -> Outcome<()> {
     report.note("second apply: peak memory", second.peak_mib, "MiB");
     report.bound("second apply: files of the store that changed (0 or 1: any)", f64::from(u8::from(changed)), "", 0.0);
     report.bound("second apply: effects executed", effects_of(&second)?.values().sum::<usize>() as f64, "", 0.0);
-    let traffic = traffic_of(&second)?;
+    let traffic = traffic_of(&second, "local")?;
     let writes = traffic.iter().filter(|(what, _)| is_write(what)).map(|(_, count)| count).sum::<f64>();
     report.bound("second apply: writes, counted at the store and at Kafka's client", writes, "", 0.0);
     for (what, count) in traffic {
@@ -72,13 +77,13 @@ pub fn measure(report: &mut Report) -> Outcome<()> {
 }
 
 /// Whether a line of traffic is about changing something.
-fn is_write(what: &str) -> bool {
+pub fn is_write(what: &str) -> bool {
     what.ends_with("Writes")
         || ["Alter", "Create", "Delete"].iter().any(|verb| what.starts_with(&format!("Kafka {verb}")))
 }
 
-/// What was asked of Kafka and the store, each with its count.
-fn traffic_of(ran: &Ran) -> Outcome<Vec<(String, f64)>> {
+/// What was asked of Kafka, a store and Kubernetes, each with its count.
+pub fn traffic_of(ran: &Ran, store: &str) -> Outcome<Vec<(String, f64)>> {
     let view: serde_json::Value = serde_json::from_str(&ran.stdout)?;
     let mut lines = Vec::new();
     let mut add = |prefix: &str, counts: &serde_json::Value| {
@@ -87,8 +92,10 @@ fn traffic_of(ran: &Ran) -> Outcome<Vec<(String, f64)>> {
         }
     };
     add("Kafka", &view["traffic"]["kafkaRequests"]);
-    add("store", &view["traffic"]["stores"]["local"]);
-    lines.push(("Kafka logins and looks".to_owned(), view["traffic"]["kafkaProbes"].as_f64().unwrap_or(0.0)));
+    add("store", &view["traffic"]["stores"][store]);
+    for (what, key) in [("Kafka logins and looks", "kafkaProbes"), ("requests to Kubernetes", "kubernetesRequests")] {
+        lines.push((what.to_owned(), view["traffic"][key].as_f64().unwrap_or(0.0)));
+    }
     Ok(lines)
 }
 

@@ -12,6 +12,8 @@ use super::{Outcome, documents};
 pub struct Bench<'a> {
     pub cluster: &'a Cluster,
     pub folder: PathBuf,
+    /// Where Secrets are delivered to, if they are.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 impl Bench<'_> {
@@ -21,7 +23,8 @@ impl Bench<'_> {
             .env_clear()
             .env("HOME", &self.folder)
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("KAFKA_ADMIN_PASSWORD", self.cluster.kastellan.password_text());
+            .env("KAFKA_ADMIN_PASSWORD", self.cluster.kastellan.password_text())
+            .envs(self.kubeconfig.iter().map(|kubeconfig| ("KUBECONFIG", kubeconfig)));
         command
     }
 

@@ -1,24 +1,31 @@
 //! The floor of a piece of work: its bare parts, one after the other, at the same concurrency, for as many users as the
 //! work has, on the same brokers and the same disk.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use kastellan::credential::{Connection, CredentialDocument, LiveCredential, Record};
+use kastellan::k8s::{Condition, Kubernetes, Manifest};
 use kastellan::kafka::{
     Admin, Authentication, ClientsEndpoint, Deadlines, Endpoint, LoginOutcome, LoginRequest, LoginTarget, Logins, Peek,
     ScramAlteration, ScramChange,
 };
 use kastellan::names::{
     AclRule, BrokerId, Generation, HostPort, Mechanism, NamespacedName, Operation, PatternType, Permission, Principal,
-    ResourceType, RotationId, StoreName, UserName,
+    ResourceType, RotationId, Segment, StoreName, UserName,
 };
-use kastellan::secret::{Iterations, Material, PasswordLength, Randomness, ScramCredential, draw_password, draw_salt};
+use kastellan::secret::{
+    Iterations, Material, PasswordLength, Randomness, ScramCredential, Secret, draw_password, draw_salt,
+};
 use kastellan::store::age::AgeSettings;
 use kastellan::store::{CredentialWrite, MachineState, RecordWrite, StoreSettings, open_for_writing};
+use kastellan::vault::{KvPath, Vault};
 
 use super::Outcome;
 use super::report::{Report, say};
@@ -58,6 +65,27 @@ impl<'a> Floor<'a> {
 
     /// A first apply: keys, ACLs, credentials, a login on every broker, and the store.
     pub async fn first_apply(mut self, folder: &Path) -> Outcome<f64> {
+        let credentials = self.provision().await?;
+        let started = Instant::now();
+        write_store(&folder.join("floor"), &self.names, credentials, 2).await?;
+        self.part("encrypting, and durable writes (2 records, 1 material, 1 credential each)", started);
+        Ok(self.total)
+    }
+
+    /// The same with the credentials in Vault, and a Secret for each user.
+    pub async fn first_apply_outside(mut self, outside: &Outside, prefix: &str) -> Outcome<f64> {
+        self.provision().await?;
+        let started = Instant::now();
+        outside.write_keys(prefix, &self.names).await?;
+        self.part("writes to Vault (2 records, 1 material, 1 credential each)", started);
+        let started = Instant::now();
+        outside.apply_secrets(prefix, &self.names).await?;
+        self.part("server-side applies of Secrets", started);
+        Ok(self.total)
+    }
+
+    /// Everything of a first apply that is Kafka's.
+    async fn provision(&mut self) -> Outcome<Vec<ScramCredential>> {
         let admin = self.admin().await?;
         let started = Instant::now();
         let credentials = derive(self.names.len(), Mechanism::ScramSha512);
@@ -70,10 +98,7 @@ impl<'a> Floor<'a> {
         }
         self.part("creating ACLs", started);
         self.upsert_and_log_in(&admin, &credentials).await?;
-        let started = Instant::now();
-        write_store(&folder.join("floor"), &self.names, credentials, 2).await?;
-        self.part("encrypting, and durable writes (2 records, 1 material, 1 credential each)", started);
-        Ok(self.total)
+        Ok(credentials)
     }
 
     /// A rotation of all of them to the other mechanism, up to its publication; they have credentials of a first apply.
@@ -159,6 +184,66 @@ impl<'a> Floor<'a> {
         Ok(logins)
     }
 }
+
+/// Where credentials live and go to outside of this machine.
+pub struct Outside {
+    pub vault: Vault,
+    pub kubeconfig: PathBuf,
+    pub namespace: Segment,
+}
+
+/// Writes under way at once: more than both clients send at once.
+const AT_ONCE: usize = 64;
+
+impl Outside {
+    /// Every key is written as often as an apply writes it; each write names the version that it expects.
+    async fn write_keys(&self, prefix: &str, names: &[String]) -> Outcome<()> {
+        let folder =
+            |kind: &str| Ok::<_, Box<dyn Error>>(KvPath::of(&[Segment::parse(prefix)?, Segment::parse(kind)?]));
+        let (records, material, credentials) = (folder("records")?, folder("material")?, folder("credentials")?);
+        for (folder, versions) in [(&material, 0..1), (&records, 0..1), (&credentials, 0..1), (&records, 1..2)] {
+            let write = async |name: &String| -> Outcome<()> {
+                let path = folder.join(&Segment::parse(name)?);
+                let json = format!("{{\"content\":\"{}\"}}", "0".repeat(KEY_BYTES));
+                for version in versions.clone() {
+                    self.vault.write(&path, json.as_bytes(), version).await?;
+                }
+                Ok(())
+            };
+            let writes = names.iter().map(&write);
+            let written = stream::iter(writes).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+            written.into_iter().collect::<Result<Vec<_>, _>>()?;
+        }
+        Ok(())
+    }
+
+    async fn apply_secrets(&self, prefix: &str, names: &[String]) -> Outcome<()> {
+        let kubernetes = Kubernetes::new(vec![self.kubeconfig.clone()]);
+        let cluster = kubernetes.cluster(None).await?;
+        let apply = async |name: &String| -> Outcome<()> {
+            let data = SECRET_KEYS.map(|key| (key.to_owned(), Secret::from_text("0".repeat(100))));
+            let manifest = Manifest {
+                namespace: self.namespace.clone(),
+                name: Segment::parse(format!("{prefix}-{name}"))?,
+                kind: "Opaque",
+                labels: BTreeMap::new(),
+                annotations: BTreeMap::new(),
+                data: data.into(),
+            };
+            cluster.apply(&manifest, &Condition::Absent).await?;
+            Ok(())
+        };
+        let applies = names.iter().map(&apply);
+        let applied = stream::iter(applies).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+        applied.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+    }
+}
+
+/// About the size of a record or a credential.
+const KEY_BYTES: usize = 900;
+/// As many keys as the properties format has.
+const SECRET_KEYS: [&str; 6] =
+    ["bootstrap.servers", "client.properties", "password", "protocol", "sasl.jaas.config", "username"];
 
 fn brokers_of(admin: &Admin) -> Vec<BrokerId> {
     admin.cluster().brokers.keys().copied().collect()

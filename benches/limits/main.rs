@@ -11,6 +11,7 @@ mod planning;
 mod process;
 mod report;
 mod rotations;
+mod vault_secrets;
 
 #[path = "../../tests/stack/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the stack serves all tests; the bench needs a part of it")]
@@ -25,6 +26,8 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let measured = match arguments.next().as_deref() {
+        // Applies into Vault and Kubernetes alone.
+        Some("vault") => measure_one(vault_secrets::measure),
         // Planning is measured in a process of its own, so that its memory is its own.
         Some("planning") => planning::measure_here(),
         _ => measure_all(),
@@ -39,9 +42,16 @@ fn main() -> ExitCode {
     }
 }
 
+fn measure_one(measure: impl FnOnce(&mut Report) -> Outcome<()>) -> Outcome<bool> {
+    let mut report = Report::default();
+    measure(&mut report)?;
+    report.finish()
+}
+
 fn measure_all() -> Outcome<bool> {
     let mut report = Report::default();
     planning::measure(&mut report)?;
     applies::measure(&mut report)?;
+    vault_secrets::measure(&mut report)?;
     report.finish()
 }

@@ -66,7 +66,7 @@ impl Events for Publication {
 
 /// Rotates one user after another among a thousand, over connections that stay open, as those of a daemon do.
 pub fn measure_one(report: &mut Report, bench: &Bench<'_>, runtime: &tokio::runtime::Runtime) -> Outcome<()> {
-    let bench = Bench { cluster: bench.cluster, folder: bench.folder.join("one") };
+    let bench = Bench { cluster: bench.cluster, folder: bench.folder.join("one"), kubeconfig: None };
     std::fs::create_dir(&bench.folder)?;
     bench.prepare("one", AMONG)?;
     let first = bench.apply()?;
