@@ -13,7 +13,7 @@ use crate::credential::{
     Versioned,
 };
 use crate::diagnostic::{Chain, Disposition};
-use crate::host::{System, run_blocking};
+use crate::host::{System, on_all_cores};
 use crate::names::{ClusterName, Generation, NamespacedName, StoreName};
 use crate::secret::{Material, ScramCredential, Secret, draw_password, draw_rotation_id, draw_salt};
 use crate::state::Desired;
@@ -204,24 +204,10 @@ async fn fetch_given(store: &dyn Store, path: &str, key: &str) -> Fetched {
 
 type Derived = Result<(Arc<Material>, Option<GivenSource>), Failure>;
 
-/// Derives the keys of all orders on as many threads as there are cores: PBKDF2 is most of a first provisioning.
+/// Derives the keys of all orders on all cores: PBKDF2 is most of a first provisioning.
 async fn derive_all(orders: &[(NamespacedName, MaterialOrder)], fetched: Vec<Fetched>) -> Vec<Derived> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = orders.len().div_ceil(threads).max(1);
-    let mut fetched = fetched.into_iter();
-    let mut shares = Vec::new();
-    for orders in orders.chunks(share) {
-        let orders = orders.iter().map(|(_, order)| order.clone()).collect::<Vec<_>>();
-        let passwords = fetched.by_ref().take(orders.len()).collect::<Vec<_>>();
-        shares.push(run_blocking(move || {
-            orders.into_iter().zip(passwords).map(|(order, password)| derive(&order, password)).collect::<Vec<_>>()
-        }));
-    }
-    let mut derived = Vec::with_capacity(orders.len());
-    for share in shares {
-        derived.extend(share.await);
-    }
-    derived
+    let orders = orders.iter().map(|(_, order)| order.clone());
+    on_all_cores(orders.zip(fetched).collect(), |(order, fetched)| derive(&order, fetched)).await
 }
 
 fn derive(order: &MaterialOrder, fetched: Fetched) -> Derived {

@@ -20,7 +20,7 @@ use super::look::{explain, look_at_slots};
 use super::observe::look_at_access;
 use crate::credential::{AdoptedSlot, DeletionPolicy, Seen, Slot, Slots, Takeover};
 use crate::diagnostic::{Chain, Hint};
-use crate::host::{System, run_blocking};
+use crate::host::{System, on_all_cores};
 use crate::kafka::{LoginOutcome, LoginRequest, LoginStep, LoginTarget, Logins};
 use crate::names::{
     AclRule, ClusterId, ClusterName, Generation, NamespacedName, Scope, StoreName, UserName, UserQuotas,
@@ -138,7 +138,7 @@ async fn prove_group(
             Err(unfit) => verdicts.push((given.user, Err(unfit))),
         }
     }
-    let derived = derive_all(found).await;
+    let derived = on_all_cores(found, |(given, found)| found.derive(given)).await;
     let first = log_in_once(logins, &derived).await;
     let mut open = Vec::new();
     for (proven, outcome) in derived.into_iter().zip(first) {
@@ -155,24 +155,6 @@ async fn prove_group(
         verdicts.push((user, proof.map(|()| proven).map_err(|unproven| Unfit::new(unproven.why))));
     }
     verdicts
-}
-
-/// Derives the keys of all passwords on as many threads as there are cores: PBKDF2 takes a millisecond each.
-async fn derive_all(found: Vec<(Given, Found)>) -> Vec<Proven> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = found.len().div_ceil(threads).max(1);
-    let mut found = found.into_iter().peekable();
-    let mut shares = Vec::new();
-    while found.peek().is_some() {
-        let part = found.by_ref().take(share).collect::<Vec<_>>();
-        shares
-            .push(run_blocking(move || part.into_iter().map(|(given, found)| found.derive(given)).collect::<Vec<_>>()));
-    }
-    let mut derived = Vec::new();
-    for share in shares {
-        derived.extend(share.await);
-    }
-    derived
 }
 
 /// What Kafka has of a user, before its password is tried.

@@ -135,6 +135,27 @@ pub fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     }
 }
 
+/// Applies work that computes to every item, a share of them for each core; results in the order of the items.
+pub async fn on_all_cores<T, R>(items: Vec<T>, work: fn(T) -> R) -> Vec<R>
+where
+    T: Send + 'static,
+    R: Send + 'static,
+{
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = items.len().div_ceil(cores).max(1);
+    let mut results = Vec::with_capacity(items.len());
+    let mut items = items.into_iter().peekable();
+    let mut shares = Vec::new();
+    while items.peek().is_some() {
+        let part = items.by_ref().take(share).collect::<Vec<_>>();
+        shares.push(run_blocking(move || part.into_iter().map(work).collect::<Vec<_>>()));
+    }
+    for share in shares {
+        results.extend(share.await);
+    }
+    results
+}
+
 enum Begun<T> {
     Done(T),
     Elsewhere(tokio::task::JoinHandle<T>),

@@ -85,16 +85,9 @@ pub struct Documents {
 /// # Errors
 /// All findings, warnings too, if there is an error among them, or no document at all: the author's turn.
 pub fn read(inputs: &[SourceText]) -> Result<(Documents, Findings), Findings> {
-    let mut refused = Vec::new();
-    let mut sources = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        match decode(input) {
-            Ok(text) => sources.push(Source::new(&input.file, text)),
-            Err(finding) => refused.push(finding),
-        }
-    }
+    let (sources, refused) = decode_all(inputs);
     let mut report = Report::new(&sources);
-    refused.into_iter().for_each(|finding| report.anywhere(*finding));
+    refused.into_iter().for_each(|finding| report.anywhere(finding));
     let mut drafts = Drafts::default();
     let mut interner = Interner::default();
     for (index, source) in sources.iter().enumerate() {
@@ -112,6 +105,19 @@ pub fn read(inputs: &[SourceText]) -> Result<(Documents, Findings), Findings> {
     let documents = across::resolve(&mut report, drafts);
     let findings = report.finish();
     if findings.has_errors() { Err(findings) } else { Ok((documents, findings)) }
+}
+
+/// The texts of all files, and why some are none.
+fn decode_all(inputs: &[SourceText]) -> (Vec<Source<'_>>, Vec<Finding>) {
+    let mut sources = Vec::with_capacity(inputs.len());
+    let mut refused = Vec::new();
+    for input in inputs {
+        match decode(input) {
+            Ok(text) => sources.push(Source::new(&input.file, text)),
+            Err(finding) => refused.push(*finding),
+        }
+    }
+    (sources, refused)
 }
 
 /// The text of a file, without a byte order mark.

@@ -3,10 +3,10 @@
 //! ACLs and quotas are not read: Strimzi's User Operator keeps Kafka as its resources say, and Kafka is what must not change.
 //! `kafka.strimzi.io/v1`, `v1beta2` and the older ones agree in the fields that are read.
 
-use super::decode;
+use super::decode_all;
 use super::fields::Fields;
 use super::report::Report;
-use super::source::{Place, Source, SourceText};
+use super::source::{Place, SourceText};
 use super::tree::Node;
 use super::yaml;
 use crate::diagnostic::{Finding, Findings};
@@ -38,16 +38,9 @@ pub enum StrimziLogin {
 /// # Errors
 /// All findings: a text that is no YAML, or a resource without a name.
 pub fn read_strimzi(inputs: &[SourceText]) -> Result<Vec<StrimziUser>, Findings> {
-    let mut refused = Vec::new();
-    let mut sources = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        match decode(input) {
-            Ok(text) => sources.push(Source::new(&input.file, text)),
-            Err(finding) => refused.push(finding),
-        }
-    }
+    let (sources, refused) = decode_all(inputs);
     let mut report = Report::new(&sources);
-    refused.into_iter().for_each(|finding| report.anywhere(*finding));
+    refused.into_iter().for_each(|finding| report.anywhere(finding));
     let mut users = Vec::new();
     for index in 0..sources.len() as u32 {
         yaml::documents(&mut report, index, |report, root| read_resource(report, index, &root, &mut users));
