@@ -29,7 +29,7 @@ pub use facts::{
     WantedAuthentication,
 };
 pub use machine::{Context, PERMITS_MAX, REAUTHENTICATION_MARGIN, Subject, next};
-pub use permit::{Content, Permit, PermitId, Place, Watch, fence_remaining, keep_live};
+pub use permit::{Content, KnownPlaces, Permit, PermitId, Place, Watch, fence_remaining, keep_live};
 pub use phase::Phase;
 pub use record::{
     AdoptedSlot, Authentication, Cut, Deletion, DeletionPolicy, DeliveryRecord, GivenSource, Owed, RECORD_SCHEMA,

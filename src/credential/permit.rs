@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Phase, Record};
+use super::{Phase, Record, Slot};
 use crate::names::{BootInstant, Generation, Mechanism, Now, UserName};
 
 /// Longest life of a permit; half a fence where that is shorter, so that the fence always outlasts a permit.
@@ -55,6 +55,27 @@ pub enum Content {
     Generation(Generation),
     /// Nothing.
     None,
+}
+
+/// What records say of places that are looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownPlaces {
+    /// Another process may be emptying them at this moment: whoever asks a broker for the salt of a credential that is gone by
+    /// then has caused a failed authentication (kafka.md §4). What stands there is known by what Describe tells.
+    pub emptied: BTreeSet<Place>,
+    /// What stands there has logged in on every broker. Anywhere else somebody may have put a credential a moment ago, and a
+    /// broker that shows it to Describe may not accept it yet (kafka.md §3): asked for its salt then, it counts a failed
+    /// authentication too.
+    pub settled: BTreeSet<Place>,
+}
+
+impl Extend<Self> for KnownPlaces {
+    fn extend<I: IntoIterator<Item = Self>>(&mut self, others: I) {
+        for Self { emptied, settled } in others {
+            self.emptied.extend(emptied);
+            self.settled.extend(settled);
+        }
+    }
 }
 
 /// Leave to send one content to one slot.
@@ -104,35 +125,37 @@ impl Watch {
         }
     }
 
-    /// The places that another process may be emptying at this moment: whoever asks a broker for the salt of a credential that is
-    /// gone by then has caused a failed authentication (kafka.md §4). What stands there is known by what Describe tells.
-    pub fn being_emptied(
+    /// What a record says of its places to the process that has the `own` permits.
+    pub fn known_places(
         &self,
         record: &Record,
         own: &BTreeMap<Place, PermitId>,
         fence: Duration,
         now: Now,
-    ) -> BTreeSet<Place> {
+    ) -> KnownPlaces {
+        let is_own = |permit: &Permit| own.get(&permit.place()) == Some(&permit.id);
+        let (emptying, filling): (Vec<_>, Vec<_>) =
+            record.permits.iter().partition(|permit| permit.content == Content::None);
+        let emptied = emptying.into_iter().filter(|one| !is_own(one) && self.may_empty(record, one, fence, now));
+        let filled: BTreeSet<_> =
+            filling.into_iter().filter(|one| may_have_filled(record, one, now)).map(Permit::place).collect();
+        let published = record.active.iter().chain(record.previous.as_deref()).map(Slot::place);
+        let adopted = record.adopted.iter().map(|slot| slot.place());
+        let settled = published.chain(adopted).filter(|place| !filled.contains(place));
+        KnownPlaces { emptied: emptied.map(Permit::place).collect(), settled: settled.collect() }
+    }
+
+    fn may_empty(&self, record: &Record, permit: &Permit, fence: Duration, now: Now) -> bool {
         // Where a phase has ended that empties places, they are empty, and brokers learn of it within seconds; whatever stands
         // there after that is looked at (R6). Nothing is put there before the fence.
-        let is_fresh = |permit: &Permit| now.wall < permit.until + KNOWN_AFTER;
         let is_emptying = match record.phase {
             Phase::Retiring | Phase::Aborting | Phase::Revoking | Phase::Deleting => true,
             Phase::Idle | Phase::Prepared | Phase::Verified | Phase::Published | Phase::Confirmed | Phase::Deleted => {
                 false
             }
         };
-        let is_owed = |permit: &Permit| {
-            record.owed.values().flat_map(|owed| &owed.slots).any(|slot| permit.is_about(&slot.place()))
-        };
-        let others = record.permits.iter().filter(|permit| {
-            let is_own = own.get(&permit.place()) == Some(&permit.id);
-            permit.content == Content::None
-                && !is_own
-                && (is_fresh(permit)
-                    || (is_emptying || is_owed(permit)) && !self.remaining(permit, fence, now).is_zero())
-        });
-        others.map(Permit::place).collect()
+        let is_owed = || record.owed.values().flat_map(|owed| &owed.slots).any(|slot| permit.is_about(&slot.place()));
+        permit.is_fresh(now) || (is_emptying || is_owed()) && !self.remaining(permit, fence, now).is_zero()
     }
 
     /// The instant before which a request under `permit` may be sent by this process; `None` if it is not this
@@ -162,6 +185,11 @@ impl Permit {
         now.wall >= self.until + CLOCKS_AGREE_WITHIN
     }
 
+    /// Whether a request under it may not have come to every broker yet, where nobody is very late.
+    fn is_fresh(&self, now: Now) -> bool {
+        now.wall < self.until + KNOWN_AFTER
+    }
+
     /// The slot it is about.
     pub fn place(&self) -> Place {
         Place { username: self.username.clone(), mechanism: self.mechanism }
@@ -171,6 +199,15 @@ impl Permit {
     pub fn is_about(&self, place: &Place) -> bool {
         self.mechanism == place.mechanism && self.username == place.username
     }
+}
+
+/// Whether a credential may have come to its place under `permit` a moment ago. What was published after that had logged in on
+/// every broker first.
+fn may_have_filled(record: &Record, permit: &Permit, now: Now) -> bool {
+    let issued = permit.until - Duration::from_secs(permit.lasts_secs);
+    let is_active =
+        record.active.as_ref().is_some_and(|active| permit.content == Content::Generation(active.generation));
+    permit.is_fresh(now) && !(is_active && record.published_at.is_some_and(|published| issued <= published))
 }
 
 /// How long `content` has to wait for permits of other content on the same slot; zero when it need not.
@@ -279,7 +316,7 @@ mod tests {
         let mut watch = Watch::default();
         [&own, &other].into_iter().for_each(|permit| watch.issue(permit, at(0).boot));
         let mut record = record(vec![own, other.clone()]);
-        let emptied = |record: &Record, second| watch.being_emptied(record, &own_permits, FENCE, at(second));
+        let emptied = |record: &Record, second| watch.known_places(record, &own_permits, FENCE, at(second)).emptied;
         assert_eq!(emptied(&record, 34), BTreeSet::from([other.place()]), "a broker may lag");
         assert_eq!(emptied(&record, 35), BTreeSet::new(), "in IDLE nobody empties anything");
         record.phase = Phase::Retiring;

@@ -7,7 +7,7 @@ use super::connect::Links;
 use super::look::look_at_slots;
 use super::run::{Failure, Job, Performed, by_account, by_cluster, link_of};
 use super::store_effects::load_material;
-use crate::credential::{Account, Content, Effect, Outcome, PermitId, Place, Seen};
+use crate::credential::{Account, Content, Effect, KnownPlaces, Outcome, PermitId, Place, Seen};
 use crate::diagnostic::Disposition;
 use crate::kafka::{self, ScramAlteration, ScramChange, Unsent};
 use crate::names::{BootInstant, ClusterName, Mechanism};
@@ -53,8 +53,9 @@ pub(super) async fn look<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfor
             }
         };
         let users = accounts.iter().map(|(_, account)| account.username.clone()).collect::<Vec<_>>();
-        let being_emptied = accounts.iter().flat_map(|(position, _)| jobs[*position].run.being_emptied()).collect();
-        let mut seen = look_at_slots(link, &users, &being_emptied).await;
+        let mut known_places = KnownPlaces::default();
+        known_places.extend(accounts.iter().map(|(position, _)| jobs[*position].run.known_places()));
+        let mut seen = look_at_slots(link, &users, &known_places).await;
         for (position, account) in accounts {
             match seen.remove(&account.username) {
                 Some(Seen::Known(slots)) => performed[position].outcomes.push(Outcome::Looked(account.clone(), slots)),

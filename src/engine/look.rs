@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::connect::ClusterLink;
-use crate::credential::{Place, Seen, SlotSeen, Slots};
+use crate::credential::{KnownPlaces, Place, Seen, SlotSeen, Slots};
 use crate::diagnostic::{Chain, Disposition};
 use crate::kafka::{KafkaError, LoginOutcome, LoginStep, LoginTarget, Peek, ScramListing};
 use crate::names::{BrokerId, Mechanism, UserName};
@@ -17,6 +17,8 @@ use crate::secret::Salt;
 const AGREE_ATTEMPTS: usize = 8;
 /// Between those.
 const AGREE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
+/// How long brokers have to apply what they show: idle ones do within half a second (kafka.md §3).
+const SETTLE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The slots of users on one cluster, with their salts (R6).
 ///
@@ -24,12 +26,12 @@ const AGREE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
 /// counts as a failed authentication (kafka.md §4). Brokers that differ are asked again; one that does not show a credential
 /// after that has lost it.
 ///
-/// The salts of places that are `being_emptied` are not asked for: a credential that Describe still shows may be gone the moment
-/// after.
+/// The salts of places that are being emptied are not asked for: a credential that Describe still shows may be gone the moment
+/// after. Those of places that are not settled are asked for once every broker has applied what it shows.
 pub(super) async fn look_at_slots(
     link: &ClusterLink,
     users: &[UserName],
-    being_emptied: &BTreeSet<Place>,
+    known: &KnownPlaces,
 ) -> BTreeMap<UserName, Seen<Slots>> {
     let mut slots = BTreeMap::new();
     let mut open: Vec<UserName> = users.to_vec();
@@ -51,7 +53,9 @@ pub(super) async fn look_at_slots(
         let is_last = attempt + 1 == AGREE_ATTEMPTS;
         let shown = open.iter().map(|user| Shown::to(user, &listings));
         let (due, rest) = shown.partition::<Vec<_>, _>(|shown| is_last || shown.is_agreed());
-        slots.extend(peek_salts(link, due, being_emptied).await);
+        let (settled, fresh) = due.into_iter().partition(|shown| shown.is_in(&known.settled));
+        slots.extend(peek_salts(link, settled, &known.emptied).await);
+        slots.extend(peek_fresh(link, fresh, &known.emptied).await);
         open = rest.into_iter().map(|shown| shown.user).collect();
     }
     slots
@@ -87,6 +91,11 @@ impl Shown {
         Self { user: user.clone(), credentials, brokers: listings.len() }
     }
 
+    fn is_in(&self, places: &BTreeSet<Place>) -> bool {
+        let place = |mechanism: &Mechanism| Place { username: self.user.clone(), mechanism: *mechanism };
+        self.credentials.keys().all(|mechanism| places.contains(&place(mechanism)))
+    }
+
     fn is_agreed(&self) -> bool {
         self.credentials.values().all(|shown| self.is_everywhere(shown) && has_one_form(shown))
     }
@@ -98,6 +107,27 @@ impl Shown {
 
 fn has_one_form(shown: &[(BrokerId, u32)]) -> bool {
     shown.windows(2).all(|pair| pair[0].1 == pair[1].1)
+}
+
+/// The same for users with credentials that somebody may have written a moment ago: another process, or one that is no more.
+async fn peek_fresh(
+    link: &ClusterLink,
+    shown: Vec<Shown>,
+    being_emptied: &BTreeSet<Place>,
+) -> Vec<(UserName, Seen<Slots>)> {
+    if shown.is_empty() || link.logins.is_none() {
+        return peek_salts(link, shown, being_emptied).await;
+    }
+    let brokers = link.admin.cluster().brokers.keys().copied().collect::<Vec<_>>();
+    let barrier = link.admin.barrier(&brokers, SETTLE_PATIENCE).await;
+    let unsettled = barrier.into_iter().find_map(|(broker, passed)| Some((broker, passed.err()?)));
+    match unsettled {
+        None => peek_salts(link, shown, being_emptied).await,
+        Some((broker, error)) => {
+            let why: Arc<str> = format!("broker {broker}: {}", Chain(&error)).into();
+            shown.into_iter().map(|shown| (shown.user, Seen::Unknown(why.clone()))).collect()
+        }
+    }
 }
 
 /// Asks for the salt of each credential that is shown, one broker each: one that shows it.

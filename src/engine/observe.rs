@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::connect::{ClusterLink, Links};
 use super::deliveries;
 use super::look::look_at_slots;
-use crate::credential::{Afterlife, Place, Record, Seen, WantedAuthentication, Watch};
+use crate::credential::{Afterlife, KnownPlaces, Record, Seen, WantedAuthentication, Watch};
 use crate::diagnostic::Chain;
 use crate::kafka::{self, AclScope, KafkaError};
 use crate::names::{AclRule, ClusterName, NamespacedName, StoreName, UserName};
@@ -41,7 +41,7 @@ impl Whom<'_> {
 pub async fn observe(links: &Links, desired: &Desired, whom: Whom<'_>) -> Observed {
     let (mut observed, access) = tokio::join!(observe_records(links), observe_access(links));
     let names = names_by_cluster(desired, &observed, whom);
-    observed.clusters = observe_slots(links, access, &names, &being_emptied(&observed)).await;
+    observed.clusters = observe_slots(links, access, &names, &known_places(&observed)).await;
     let (documents, sources) =
         tokio::join!(observe_documents(links, &observed, whom), observe_sources(links, desired, whom));
     observed.documents = documents;
@@ -208,24 +208,26 @@ fn names_by_cluster(
     names
 }
 
-/// The places that other processes may be emptying, as far as their permits have not been over for long.
-fn being_emptied(observed: &Observed) -> BTreeSet<Place> {
+/// What records say of their places, as far as permits have not been over for long.
+fn known_places(observed: &Observed) -> KnownPlaces {
     let (unwatched, none, now) = (Watch::default(), BTreeMap::new(), super::now());
     let records = observed.records.values().filter_map(Seen::known).map(|found| &found.record.value);
-    records.flat_map(|record| unwatched.being_emptied(record, &none, std::time::Duration::ZERO, now)).collect()
+    let mut all = KnownPlaces::default();
+    all.extend(records.map(|record| unwatched.known_places(record, &none, std::time::Duration::ZERO, now)));
+    all
 }
 
 async fn observe_slots(
     links: &Links,
     clusters: BTreeMap<ClusterName, Seen<ClusterObserved>>,
     names: &BTreeMap<ClusterName, BTreeSet<UserName>>,
-    being_emptied: &BTreeSet<Place>,
+    known_places: &KnownPlaces,
 ) -> BTreeMap<ClusterName, Seen<ClusterObserved>> {
     let looks = clusters.into_iter().map(|(name, seen)| async move {
         let seen = match (seen, links.clusters.get(&name)) {
             (Seen::Known(mut cluster), Some(Seen::Known(link))) => {
                 let users = names.get(&name).into_iter().flatten().cloned().collect::<Vec<_>>();
-                cluster.slots = look_at_slots(link, &users, being_emptied).await;
+                cluster.slots = look_at_slots(link, &users, known_places).await;
                 Seen::Known(cluster)
             }
             (seen, _) => seen,

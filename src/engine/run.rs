@@ -1,13 +1,13 @@
 //! One user on its way through a pass.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::connect::{ClusterLink, Links};
 use crate::credential::{
-    Account, Blocked, Context, Effect, Outcome, PERMITS_MAX, PermitId, Place, Progress, Record, Seen, Step, Subject,
-    Versioned, Watch, next,
+    Account, Blocked, Context, Effect, KnownPlaces, Outcome, PERMITS_MAX, PermitId, Place, Progress, Record, Seen,
+    Step, Subject, Versioned, Watch, next,
 };
 use crate::diagnostic::{Disposition, Hint};
 use crate::names::{ClusterName, Generation, NamespacedName};
@@ -118,14 +118,14 @@ impl UserRun {
         }
     }
 
-    /// The places of this user that another process may be emptying, and those that this one has emptied: brokers that lag
-    /// still show what was there.
-    pub fn being_emptied(&self) -> BTreeSet<Place> {
-        let Some(record) = &self.record else { return BTreeSet::new() };
+    /// What is known of the places of this user. Those that this process has emptied are being emptied: brokers that lag still show
+    /// what was there.
+    pub fn known_places(&self) -> KnownPlaces {
+        let Some(record) = &self.record else { return KnownPlaces::default() };
         let is_emptied = |place: &Place| self.progress.emptied.iter().any(|account| account.username == place.username);
         let own = self.progress.own_permits.iter().filter(|(place, _)| !is_emptied(place));
         let own = own.map(|(place, permit)| (place.clone(), *permit)).collect();
-        self.watch.being_emptied(&record.value, &own, self.fence, super::now())
+        self.watch.known_places(&record.value, &own, self.fence, super::now())
     }
 
     /// Asks the machine what comes next, passing from one approved transition to the next; sets `end` when there is

@@ -10,7 +10,6 @@
 //! and keeps the key to itself: each wrong one is a failed authentication on one broker, and on one only. A name that Kafka
 //! does not know, or not by a mechanism of the clients' listener, costs none.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::connect::{ClusterLink, Links};
@@ -18,7 +17,7 @@ use super::crash::{self, Side};
 use super::login::prove_on;
 use super::look::{explain, look_at_slots};
 use super::observe::look_at_access;
-use crate::credential::{AdoptedSlot, DeletionPolicy, Seen, Slot, Slots, Takeover};
+use crate::credential::{AdoptedSlot, DeletionPolicy, KnownPlaces, Seen, Slot, Slots, Takeover};
 use crate::diagnostic::{Chain, Hint};
 use crate::host::{System, on_all_cores};
 use crate::kafka::{LoginOutcome, LoginRequest, LoginStep, LoginTarget, Logins};
@@ -128,7 +127,7 @@ async fn prove_group(
     group: Vec<Given>,
 ) -> Verdicts<Proven> {
     let names = group.iter().map(|given| given.username.clone()).collect::<Vec<_>>();
-    let mut slots = look_at_slots(link, &names, &BTreeSet::new()).await;
+    let mut slots = look_at_slots(link, &names, &KnownPlaces::default()).await;
     let mut verdicts = Verdicts::new();
     let mut found = Vec::new();
     for given in group {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::chance::Chance;
+use super::journal::Journal;
 use crate::stack::{Cluster, StackError, pause};
 
 /// Between two restarts of brokers in a long run.
@@ -19,6 +20,8 @@ const STEP: Duration = Duration::from_millis(100);
 pub struct Disturbances {
     kills: AtomicU64,
     restarts: AtomicU64,
+    /// What was done, and what the rotating process was doing.
+    pub journal: Journal,
 }
 
 impl Disturbances {
@@ -34,6 +37,7 @@ impl Disturbances {
 
     /// The rotating process was killed.
     pub fn note_kill(&self) {
+        self.journal.note("the rotating process is killed");
         self.kills.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -57,9 +61,12 @@ impl Disturbances {
                 pause(STEP);
             }
             let node = i32::try_from(1 + chance.below(brokers)).expect("at most three");
+            self.journal.note(format!("broker {node} is stopped"));
             cluster.stop_node(node);
             pause(AWAY);
+            self.journal.note(format!("broker {node} is started"));
             cluster.start_node(node)?;
+            self.journal.note(format!("broker {node} is there again"));
             self.restarts.fetch_add(1, Ordering::Relaxed);
             let next = Instant::now() + BETWEEN_RESTARTS / 2;
             while Instant::now() < next.min(until) {

@@ -20,6 +20,7 @@ pub mod applications;
 pub mod chance;
 pub mod clients;
 pub mod disturbances;
+pub mod journal;
 pub mod mount;
 pub mod report;
 pub mod rotators;
@@ -76,7 +77,7 @@ impl Run<'_> {
     /// When a server or a client does not start, or the rotator gives up.
     pub fn play(&self, rotator: &dyn Rotator) -> Result<Report, StackError> {
         let Self { cluster, applications, duration, rotations, seed } = self;
-        let refused_before = cluster.failed_authentications();
+        assert_eq!(cluster.refusals(), [], "before the run");
         for application in applications.iter().filter(|application| application.kind.has_records()) {
             cluster.create_topic(application.topic())?;
         }
@@ -98,7 +99,6 @@ impl Run<'_> {
         pause(SETTLE);
         wait_until(DRAIN_PATIENCE, || applications.iter().all(|application| application.tally.lost() == 0));
         clients.stop();
-        let refused = cluster.failed_authentications() - refused_before;
-        Ok(Report::of(applications, refused, &disturbances, *seed))
+        Ok(Report::of(applications, &cluster.refusals(), &disturbances, rotator.overlap(), *seed))
     }
 }

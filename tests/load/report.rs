@@ -4,8 +4,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
 use super::applications::{Application, Habit, Kind};
 use super::disturbances::Disturbances;
+use super::journal::{Event, around};
 use super::tally::Counts;
 
 /// Words of clients that a report repeats, at most.
@@ -17,12 +22,16 @@ pub struct Report {
     rows: Vec<Row>,
     /// Logins that the brokers refused, by their own count.
     pub refused_by_brokers: usize,
+    /// What happened around each of them.
+    history: Vec<Event>,
     /// How often the rotating process was killed.
     pub kills: u64,
     /// How often a broker was restarted.
     pub restarts: u64,
     /// The seed of everything that was left to chance.
     pub seed: u64,
+    /// How long an old credential is good for at least, once it is replaced.
+    overlap: Duration,
     /// What clients said of their first refusals, and of their ends.
     words: Vec<String>,
 }
@@ -37,11 +46,12 @@ struct Row {
 }
 
 impl Report {
-    /// Adds up the tallies.
+    /// Adds up the tallies. `refusals` are what brokers logged of each.
     pub fn of(
         applications: &[Arc<Application>],
-        refused_by_brokers: usize,
+        refusals: &[(i32, String)],
         disturbances: &Disturbances,
+        overlap: Duration,
         seed: u64,
     ) -> Self {
         let mut rows = Vec::new();
@@ -60,7 +70,8 @@ impl Report {
         };
         let words = applications.iter().filter_map(said).take(WORDS_MAX).collect();
         let (kills, restarts) = (disturbances.kills(), disturbances.restarts());
-        Self { rows, refused_by_brokers, kills, restarts, seed, words }
+        let history = history(applications, refusals, disturbances);
+        Self { rows, refused_by_brokers: refusals.len(), history, kills, restarts, seed, overlap, words }
     }
 
     /// Rotations of all users.
@@ -73,8 +84,8 @@ impl Report {
         self.rows.iter().filter(|row| row.kind == kind).map(|row| row.counts.refusals).sum()
     }
 
-    /// What is wrong: refused logins by either count, denied requests, lost records, and applications that did nothing, which
-    /// prove nothing. Empty when nobody was harmed.
+    /// What is wrong: refused logins by either count, denied requests, lost records, and applications that did nothing, or
+    /// did not move within the overlap, which prove nothing. Empty when nobody was harmed.
     pub fn faults(&self) -> Vec<String> {
         let total = self.total();
         let mut faults = Vec::new();
@@ -95,6 +106,10 @@ impl Report {
         }
         for Row { kind, habit, counts, .. } in &self.rows {
             let who = format!("applications on {} with the habit `{}`", kind.as_str(), habit.as_str());
+            if counts.slowest_move >= self.overlap {
+                let (slowest, overlap) = (counts.slowest_move, self.overlap);
+                faults.push(format!("{who} took {slowest:?} to move, and the overlap is {overlap:?}"));
+            }
             if counts.logins == 0 {
                 faults.push(format!("{who} never logged in"));
             }
@@ -132,6 +147,30 @@ impl Report {
         table.add_row(cells("all", "", users, &self.total(), true));
         table
     }
+}
+
+/// What happened around each refusal: to whom a client says it happened, and to everybody together.
+fn history(applications: &[Arc<Application>], refusals: &[(i32, String)], disturbances: &Disturbances) -> Vec<Event> {
+    let by_brokers =
+        refusals.iter().map(|(broker, line)| Event { at: time_of(line), what: format!("broker {broker}: {line}") });
+    let by_brokers = by_brokers.collect::<Vec<_>>();
+    let moments = by_brokers.iter().map(|event| event.at).collect::<Vec<_>>();
+    let of = |application: &Arc<Application>| {
+        let named = |event: Event| Event { what: format!("{} {}", application.name, event.what), ..event };
+        application.tally.journal.events().into_iter().map(named).collect::<Vec<_>>()
+    };
+    let is_hurt = |one: &&Arc<Application>| one.tally.counts().refusals > 0;
+    let hurt = applications.iter().filter(is_hurt).flat_map(of);
+    let events = disturbances.journal.events().into_iter().chain(by_brokers).chain(hurt).collect();
+    around(events, &moments)
+}
+
+/// The local time with which a broker begins a line.
+fn time_of(line: &str) -> Timestamp {
+    let (date, rest) = line.split_once(' ').expect("a date, and a time");
+    let time = rest.split(' ').next().unwrap_or_default().replace(',', ".");
+    let local = format!("{date}T{time}").parse::<DateTime>().expect("a date, and a time");
+    local.to_zoned(TimeZone::system()).expect("a time that there is").timestamp()
 }
 
 fn cells(client: &str, habit: &str, applications: usize, counts: &Counts, has_records: bool) -> Vec<String> {
@@ -180,6 +219,9 @@ impl std::fmt::Display for Report {
         writeln!(text, "rotating process killed: {kills}; brokers restarted: {restarts}; seed: {seed}")?;
         for words in &self.words {
             writeln!(text, "said by {words}")?;
+        }
+        for event in &self.history {
+            writeln!(text, "{event}")?;
         }
         for fault in self.faults() {
             writeln!(text, "NOT HELD: {fault}")?;

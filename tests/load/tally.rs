@@ -3,6 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::journal::Journal;
+
 /// A record was acknowledged by Kafka.
 const ACKNOWLEDGED: u8 = 1;
 /// A record was read.
@@ -10,7 +12,11 @@ const READ: u8 = 2;
 
 /// Counts of one application; several threads add to them.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<Counts>);
+pub struct Tally {
+    counts: Mutex<Counts>,
+    /// What became of its credentials.
+    pub journal: Journal,
+}
 
 /// The counts at one time.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +25,7 @@ pub struct Counts {
     pub rotations: u64,
     /// How often its file was read to be used.
     pub loads: u64,
-    /// The longest time from a new file to its use, for an application that follows its file.
+    /// The longest that a client which follows its file still had a credential after that was replaced there.
     pub slowest_move: Duration,
     /// Logins that succeeded.
     pub logins: u64,
@@ -49,15 +55,20 @@ impl Tally {
 
     /// One more rotation is complete.
     pub fn note_rotation(&self) {
+        self.journal.note("has another credential");
         self.with(|counts| counts.rotations += 1);
     }
 
-    /// The file was read to be used, so long after it was written.
-    pub fn note_load(&self, delay: Duration) {
-        self.with(|counts| {
-            counts.loads += 1;
-            counts.slowest_move = counts.slowest_move.max(delay);
-        });
+    /// The file was read to be used.
+    pub fn note_load(&self) {
+        self.journal.note("has read its credential");
+        self.with(|counts| counts.loads += 1);
+    }
+
+    /// The last client with a credential has ended, so long after that was replaced.
+    pub fn note_move(&self, delay: Duration) {
+        self.journal.note(format!("has ended a client whose credential was replaced {delay:.1?} ago"));
+        self.with(|counts| counts.slowest_move = counts.slowest_move.max(delay));
     }
 
     /// Logins succeeded.
@@ -72,6 +83,7 @@ impl Tally {
 
     /// A client's own words about a refusal; the first are kept.
     pub fn note_words(&self, words: &str) {
+        self.journal.note(format!("is refused: {words}"));
         self.with(|counts| {
             counts.first_words.get_or_insert_with(|| words.to_owned());
         });
@@ -131,7 +143,7 @@ impl Tally {
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Counts) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

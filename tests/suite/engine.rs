@@ -1,5 +1,8 @@
 //! The real engine over the in-process cluster and a store in memory.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use kafka_protocol::messages::ApiKey;
 use kastellan::credential::{Phase, Seen};
 use kastellan::engine::Finished;
@@ -80,17 +83,46 @@ fn a_refusal_that_will_not_pass_fails_and_the_record_says_where_it_stands() {
 #[test]
 fn a_broker_that_lags_is_waited_for_and_never_sees_a_failed_login() {
     run(async {
-        let lag = std::time::Duration::from_millis(700);
+        let lag = Duration::from_millis(700);
         let settings = Settings {
             brokers: 3,
             apply_lag: [(kastellan::names::BrokerId(2), lag)].into(),
-            publish_lag: std::time::Duration::from_millis(30),
+            publish_lag: Duration::from_millis(30),
             ..Settings::default()
         };
         let world = World::with(settings).await;
         let executed = world.apply(&users(20), &Options::default()).await;
         assert!(executed.users.values().all(|ended| *ended == Finished::Done), "{:?}", executed.users);
         assert_eq!(world.cluster.failed_authentications(), 0);
+    });
+}
+
+/// A process sends a credential and is gone. The next one sees it in Describe before brokers accept it.
+#[test]
+fn what_another_process_has_just_sent_is_looked_at_once_brokers_have_applied_it() {
+    run(async {
+        let lag = Duration::from_millis(400);
+        // Whatever else the brokers are applying.
+        let pauses = (0..8).map(|step| lag * step / 4);
+        join_all(pauses.map(|pause| async move {
+            let world = World::with(Settings { brokers: 3, publish_lag: lag, ..Settings::default() }).await;
+            let options = Options::default();
+            let planned = world.plan(&users(2), &options).await;
+            let is_sent = async {
+                while world.cluster.state().credentials.is_empty() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                tokio::time::sleep(pause).await;
+            };
+            tokio::select! {
+                _ = planned.execute(&options) => {}
+                () = is_sent => {}
+            }
+            let executed = world.apply(&users(2), &options).await;
+            assert!(executed.users.values().all(|ended| *ended == Finished::Done), "{:?}", executed.users);
+            assert_eq!(world.cluster.failed_authentications(), 0, "after {pause:?}");
+        }))
+        .await;
     });
 }
 

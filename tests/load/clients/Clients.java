@@ -38,7 +38,7 @@ import org.apache.kafka.common.serialization.StringSerializer;
  */
 public final class Clients {
     private static final Duration POLL = Duration.ofMillis(50);
-    private static final Duration CLOSE = Duration.ofMillis(1500);
+    private static final Duration CLOSE = Duration.ofMillis(500);
     private static final long PACE_MS = 100;
     private static final long COUNT_MS = 250;
 
@@ -104,6 +104,7 @@ public final class Clients {
                 loaded = Files.readAllBytes(file);
                 tell("loaded", name, 0);
                 while (!ending) {
+                    refresh();
                     live();
                 }
             } catch (Throwable failure) {
@@ -116,6 +117,7 @@ public final class Clients {
             long until = System.currentTimeMillis() + ThreadLocalRandom.current().nextLong(leastMs, mostMs);
             KafkaProducer<String, String> producer = new KafkaProducer<>(configuration(), new StringSerializer(), new StringSerializer());
             KafkaConsumer<String, String> consumer = new KafkaConsumer<>(configuration(), new StringDeserializer(), new StringDeserializer());
+            byte[] used = loaded;
             Count counted = new Count(name, producer.metrics(), consumer.metrics());
             try {
                 consumer.subscribe(List.of(name));
@@ -135,7 +137,7 @@ public final class Clients {
                     }
                 }
             } catch (AuthenticationException refused) {
-                tell("refused", name, refused.getMessage());
+                tell("refused", name, refused.getMessage() + age(used));
                 Thread.sleep(PACE_MS);
             } catch (AuthorizationException denied) {
                 tell("denied", name, denied.getMessage());
@@ -144,6 +146,7 @@ public final class Clients {
                 counted.tellNews();
                 producer.close(CLOSE);
                 consumer.close(CLOSE);
+                tellEnd(used);
             }
         }
 
@@ -172,9 +175,26 @@ public final class Clients {
                 return false;
             }
             loaded = bytes;
-            long written = Files.getLastModifiedTime(file).toMillis();
-            tell("loaded", name, restarted ? 0 : Math.max(0, System.currentTimeMillis() - written));
+            tell("loaded", name, 0);
             return true;
+        }
+
+        private String age(byte[] used) throws IOException {
+            return replacedFor(used) < 0 ? " (current)" : " (replaced for " + replacedFor(used) + " ms)";
+        }
+
+        private void tellEnd(byte[] used) throws IOException {
+            if (follows && replacedFor(used) >= 0) {
+                tell("moved", name, replacedFor(used));
+            }
+        }
+
+        /** How many milliseconds ago the file was replaced that this was read from; -1 if it was not. */
+        private long replacedFor(byte[] used) throws IOException {
+            if (Arrays.equals(Files.readAllBytes(file), used)) {
+                return -1;
+            }
+            return Math.max(0, System.currentTimeMillis() - Files.getLastModifiedTime(file).toMillis());
         }
 
         private Properties configuration() throws IOException {
@@ -184,7 +204,7 @@ public final class Clients {
                 properties.setProperty("sasl.mechanism", pinned);
             }
             properties.setProperty("acks", "all");
-            properties.setProperty("max.block.ms", "1000");
+            properties.setProperty("max.block.ms", "500");
             properties.setProperty("linger.ms", "0");
             properties.setProperty("group.id", name);
             properties.setProperty("auto.offset.reset", "earliest");

@@ -83,7 +83,8 @@ fn note(applications: &[Arc<Application>], line: &str) {
     let Some(application) = applications.iter().find(|application| application.name == name) else { return };
     let (tally, number) = (&application.tally, rest.parse::<u64>().ok());
     match (news, number) {
-        ("loaded", Some(delay_ms)) => tally.note_load(Duration::from_millis(delay_ms)),
+        ("loaded", Some(_)) => tally.note_load(),
+        ("moved", Some(delay_ms)) => tally.note_move(Duration::from_millis(delay_ms)),
         ("logins", Some(count)) => tally.note_logins(count),
         ("refusals", Some(count)) => tally.note_refusals(count),
         ("acknowledged", Some(sequence)) => tally.note_acknowledged(sequence),

@@ -14,13 +14,13 @@ use rdkafka::error::{KafkaError as Failure, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
-use super::{Cue, LIFE_MS, LOOK, Loaded, PACE, Role};
+use super::{Cue, Held, LIFE_MS, LOOK, Loaded, PACE, Role};
 use crate::load::applications::Application;
 use crate::load::chance::Chance;
 use crate::stack::StackError;
 
 /// How long an instance that is replaced may take for the records that it still has.
-const FLUSH: Duration = Duration::from_secs(5);
+const FLUSH: Duration = Duration::from_secs(1);
 /// What librdkafka logs of a connection that has logged in.
 const LOGGED_IN: [&str; 2] = ["AUTH_REQ -> UP", "REAUTH -> UP"];
 /// librdkafka calls a connection that breaks before the broker has answered to the handshake an authentication that
@@ -41,13 +41,13 @@ fn perform(role: &Role, cue: &Cue) {
     let mut chance = Chance::of(0, &role.application.name);
     let sequence = AtomicU64::new(0);
     let mut loaded = Loaded::at_start(role);
-    let mut instance = Instance::start(role, &loaded);
+    let mut instance = Instance::start(loaded.held.clone());
     let mut leaving = Vec::new();
     while cue.is_running() {
         let life = Duration::from_millis(LIFE_MS.0 + chance.below(LIFE_MS.1 - LIFE_MS.0));
         instance.live(Instant::now() + life, cue, &sequence, || loaded.refresh(role));
         // The new one is there before the old one goes, which may take its time.
-        let old = std::mem::replace(&mut instance, Instance::start(role, &loaded));
+        let old = std::mem::replace(&mut instance, Instance::start(loaded.held.clone()));
         leaving.retain(|thread: &JoinHandle<()>| !thread.is_finished());
         leaving.push(std::thread::spawn(move || old.finish()));
     }
@@ -57,16 +57,16 @@ fn perform(role: &Role, cue: &Cue) {
 
 /// A producer and a consumer with one credential.
 struct Instance {
-    application: Arc<Application>,
+    held: Arc<Held>,
     producer: BaseProducer<News>,
     consumer: BaseConsumer<News>,
 }
 
 impl Instance {
-    fn start(role: &Role, loaded: &Loaded) -> Self {
-        let application = role.application.clone();
-        let mut config = configuration(loaded.text());
-        let news = || News(application.clone());
+    fn start(held: Arc<Held>) -> Self {
+        let application = &held.application;
+        let mut config = configuration(held.text());
+        let news = || News(held.clone());
         let producer = config.create_with_context(news()).expect("a delivered file is a configuration");
         config
             .set("group.id", &application.name)
@@ -78,7 +78,7 @@ impl Instance {
         let consumer: BaseConsumer<News> =
             config.create_with_context(news()).expect("a delivered file is a configuration");
         consumer.subscribe(&[application.topic()]).expect("the name of a topic");
-        Self { application, producer, consumer }
+        Self { held, producer, consumer }
     }
 
     /// Produces and consumes until its time is over, or there is a new credential.
@@ -97,7 +97,7 @@ impl Instance {
                 next_record = now + PACE;
                 let number = sequence.fetch_add(1, Ordering::Relaxed);
                 let payload = number.to_string();
-                let record = BaseRecord::with_opaque_to(self.application.topic(), Box::new(number));
+                let record = BaseRecord::with_opaque_to(self.held.application.topic(), Box::new(number));
                 // One that does not fit into the queue is never acknowledged, and so not missed.
                 let _queue_is_full = self.producer.send(record.key("").payload(&payload));
             }
@@ -110,11 +110,11 @@ impl Instance {
         match self.consumer.poll(patience) {
             Some(Ok(record)) => {
                 let text = record.payload().and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
-                self.application.tally.note_read(text.parse().expect("a record is a number"));
+                self.held.application.tally.note_read(text.parse().expect("a record is a number"));
                 // The partition may be somebody else's by now, who then reads the record again.
                 let _taken_away = self.consumer.store_offset_from_message(&record);
             }
-            Some(Err(failure)) => note_denial(&self.application, &failure),
+            Some(Err(failure)) => note_denial(&self.held.application, &failure),
             None => {}
         }
     }
@@ -124,6 +124,9 @@ impl Instance {
         let _rest_is_not_acknowledged = self.producer.flush(FLUSH);
         // Its last words.
         self.producer.poll(Duration::ZERO);
+        let Self { held, producer, consumer } = self;
+        drop((producer, consumer));
+        held.note_end();
     }
 }
 
@@ -153,12 +156,12 @@ fn note_denial(application: &Application, failure: &Failure) {
 }
 
 /// What a client tells outside of its answers.
-struct News(Arc<Application>);
+struct News(Arc<Held>);
 
 impl ClientContext for News {
     fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
         if LOGGED_IN.iter().any(|change| message.contains(change)) {
-            self.0.tally.note_logins(1);
+            self.0.application.tally.note_logins(1);
         }
     }
 
@@ -168,8 +171,7 @@ impl ClientContext for News {
         let is_refusal =
             matches!(error.rdkafka_error_code(), Some(Code::Authentication | Code::SaslAuthenticationFailed));
         if is_refusal && !reason.contains(NO_ANSWER) {
-            self.0.tally.note_refusals(1);
-            self.0.tally.note_words(reason);
+            self.0.note_refusal(reason);
         }
     }
 }
@@ -181,8 +183,8 @@ impl ProducerContext for News {
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: Box<u64>) {
         match result {
-            Ok(_) => self.0.tally.note_acknowledged(*number),
-            Err((failure, _)) => note_denial(&self.0, failure),
+            Ok(_) => self.0.application.tally.note_acknowledged(*number),
+            Err((failure, _)) => note_denial(&self.0.application, failure),
         }
     }
 }

@@ -142,52 +142,75 @@ impl Drop for Clients<'_> {
     }
 }
 
-/// What an application has in memory: the bytes of its file, and when it took them.
-struct Loaded {
+/// The bytes that an application took from its file, and made a client of.
+struct Held {
+    application: Arc<Application>,
     bytes: Vec<u8>,
+}
+
+impl Held {
+    /// Files are replaced by a rename, so a reader sees the old one or the new one.
+    fn read(application: &Arc<Application>) -> Arc<Self> {
+        let file = &application.file;
+        let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("`{}`: {error}", file.display()));
+        Arc::new(Self { application: application.clone(), bytes })
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).expect("delivered files are text")
+    }
+
+    /// How long ago the file was replaced, if it was.
+    fn replaced_for(&self) -> Option<Duration> {
+        if Self::read(&self.application).bytes == self.bytes {
+            return None;
+        }
+        let written = std::fs::metadata(&self.application.file).and_then(|metadata| metadata.modified());
+        Some(written.ok().and_then(|written| SystemTime::now().duration_since(written).ok()).unwrap_or_default())
+    }
+
+    /// A broker refused it.
+    fn note_refusal(&self, words: &str) {
+        self.application.tally.note_refusals(1);
+        let age = self.replaced_for().map_or("current".to_owned(), |since| format!("replaced for {since:?}"));
+        self.application.tally.note_words(&format!("{words} ({age})"));
+    }
+
+    /// The last client with it has ended.
+    fn note_end(&self) {
+        let is_moving = self.application.habit.follows_its_file();
+        if let Some(since) = self.replaced_for().filter(|_| is_moving) {
+            self.application.tally.note_move(since);
+        }
+    }
+}
+
+/// What an application has in memory, and whether that is what it shall have.
+struct Loaded {
+    held: Arc<Held>,
     restarts: u64,
 }
 
 impl Loaded {
     /// Reads the file at a start.
     fn at_start(role: &Role) -> Self {
-        let loaded = Self { bytes: read(role), restarts: role.restarts.load(Ordering::Relaxed) };
-        role.application.tally.note_load(Duration::ZERO);
-        loaded
+        let restarts = role.restarts.load(Ordering::Relaxed);
+        let held = Held::read(&role.application);
+        role.application.tally.note_load();
+        Self { held, restarts }
     }
 
     /// Reads the file again if the habit and the moment say so; whether there is something new in memory.
     fn refresh(&mut self, role: &Role) -> bool {
-        let application = &role.application;
         let restarts = role.restarts.load(Ordering::Relaxed);
-        if restarts != self.restarts {
-            *self = Self { bytes: read(role), restarts };
-            application.tally.note_load(Duration::ZERO);
-            return true;
-        }
-        if !application.habit.follows_its_file() {
+        let is_restarted = restarts != self.restarts;
+        if !is_restarted && (!role.application.habit.follows_its_file() || self.held.replaced_for().is_none()) {
             return false;
         }
-        let bytes = read(role);
-        if bytes == self.bytes {
-            return false;
-        }
-        self.bytes = bytes;
-        let written = std::fs::metadata(&application.file).and_then(|metadata| metadata.modified());
-        let delay = written.ok().and_then(|written| SystemTime::now().duration_since(written).ok());
-        application.tally.note_load(delay.unwrap_or_default());
+        *self = Self { held: Held::read(&role.application), restarts };
+        role.application.tally.note_load();
         true
     }
-
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.bytes).expect("delivered files are text")
-    }
-}
-
-/// Files are replaced by a rename, so a reader sees the old one or the new one.
-fn read(role: &Role) -> Vec<u8> {
-    let file = &role.application.file;
-    std::fs::read(file).unwrap_or_else(|error| panic!("`{}`: {error}", file.display()))
 }
 
 fn refused(what: &str, answer: String) -> StackError {

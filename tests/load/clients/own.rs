@@ -36,15 +36,13 @@ async fn perform(role: &Role, mut turn: usize, cue: &Cue) {
     while cue.is_running() {
         loaded.refresh(role);
         turn += 1;
-        match connect(loaded.text(), turn).await {
+        match connect(loaded.held.text(), turn).await {
             Ok(()) => tally.note_logins(1),
-            Err(error @ KafkaError::LoginRefused { .. }) => {
-                tally.note_refusals(1);
-                tally.note_words(&error.to_string());
-            }
+            Err(error @ KafkaError::LoginRefused { .. }) => loaded.held.note_refusal(&error.to_string()),
             // A broker that is away.
             Err(_) => {}
         }
+        loaded.held.note_end();
         tokio::time::sleep(PAUSE).await;
     }
 }

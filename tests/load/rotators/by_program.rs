@@ -18,8 +18,9 @@ use crate::namespace::{Namespace, secret_name};
 use crate::operator::{Operator, Transport};
 use crate::stack::{Cluster, StackError, kubernetes, pause};
 
-/// How long old and new work side by side. A client here takes less than a second to move, and three on a busy machine.
-const OVERLAP: &str = "6s";
+/// How long old and new work side by side. A client here takes a second or two to move, and more on a busy machine or while a
+/// broker is away.
+const OVERLAP: Duration = Duration::from_secs(10);
 /// How late a request may still be executed: a broker that lost its controller hands on what it was asked when there is another,
 /// and on a busy machine that takes seconds. The documents' default allows for the 60 s that it may take at most.
 const FENCE: &str = "5s";
@@ -113,12 +114,13 @@ impl<'c> ByProgram<'c> {
     /// What is declared for an application.
     fn specification(&self, application: &Application) -> String {
         let Application { name, kind, habit, file, is_mounted, .. } = application;
+        let overlap = format!("overlap: {}s", OVERLAP.as_secs());
         let (authentication, rotation) = match habit {
-            Habit::Reloads => ("scram", format!("strategy: mechanism-flip, overlap: {OVERLAP}")),
+            Habit::Reloads => ("scram", format!("strategy: mechanism-flip, {overlap}")),
             Habit::Restarts | Habit::NeverReloads => {
-                ("scram", format!("strategy: mechanism-flip, overlap: {OVERLAP}, confirm: acknowledgement"))
+                ("scram", format!("strategy: mechanism-flip, {overlap}, confirm: acknowledgement"))
             }
-            Habit::PinsMechanism => ("scram-sha-512", format!("strategy: dual-user, overlap: {OVERLAP}")),
+            Habit::PinsMechanism => ("scram-sha-512", format!("strategy: dual-user, {overlap}")),
         };
         let delivery = if *is_mounted {
             self.mounts.namespace().delivery(name)
@@ -144,6 +146,10 @@ impl<'c> ByProgram<'c> {
 }
 
 impl Rotator for ByProgram<'_> {
+    fn overlap(&self) -> Duration {
+        OVERLAP
+    }
+
     fn provision(&self, applications: &[Arc<Application>]) -> Result<(), StackError> {
         for application in applications {
             self.operator.declare(&application.name, &self.specification(application));
@@ -205,11 +211,13 @@ impl Shift<'_, '_> {
 
     /// Gives a command, and kills it if chance says so.
     fn command(&mut self, arguments: &[&str]) -> Result<(), StackError> {
+        self.disturbances.journal.note(format!("`kastellan {}` …", arguments.join(" ")));
         let is_killed = self.chance.percent(KILLED_PERCENT);
         let killed_after = is_killed.then(|| self.chance.between(Duration::ZERO, KILLED_WITHIN));
         if self.program.command(arguments, killed_after)?.is_none() {
             self.disturbances.note_kill();
         }
+        self.disturbances.journal.note(format!("… ended:\n{}", self.program.last_output()));
         self.note_deliveries();
         Ok(())
     }

@@ -86,6 +86,10 @@ impl Hasty<'_> {
 }
 
 impl Rotator for Hasty<'_> {
+    fn overlap(&self) -> Duration {
+        Duration::ZERO
+    }
+
     fn provision(&self, applications: &[Arc<Application>]) -> Result<(), StackError> {
         for application in applications {
             for turn in 0..2 {

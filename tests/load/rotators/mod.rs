@@ -4,7 +4,7 @@ mod by_program;
 mod hasty;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::applications::Application;
 use super::clients::Clients;
@@ -36,6 +36,9 @@ impl Goal {
 
 /// Somebody who gives users their first credentials and replaces them.
 pub trait Rotator {
+    /// How long an old credential is good for at least, once another one is in the application's file.
+    fn overlap(&self) -> Duration;
+
     /// Makes each application's user, its access and its file.
     ///
     /// # Errors

@@ -154,7 +154,14 @@ impl Cluster {
 
     /// Authentications that all nodes have refused so far, also before a restart: the brokers' own count.
     pub fn failed_authentications(&self) -> usize {
-        self.nodes.iter().map(Node::failed_authentications).sum()
+        self.nodes.iter().map(|node| node.failed_authentications().len()).sum()
+    }
+
+    /// What each broker logged of each of them: a local time, and words.
+    pub fn refusals(&self) -> Vec<(i32, String)> {
+        let of =
+            |node: &Node| node.failed_authentications().into_iter().map(|line| (node.id, line)).collect::<Vec<_>>();
+        self.nodes.iter().flat_map(of).collect()
     }
 
     /// Shuts a node (1 to 3) down in order, and waits until it is gone.

@@ -132,9 +132,9 @@ impl Node {
         }
     }
 
-    /// How many authentications it has refused since its folder was made.
-    pub fn failed_authentications(&self) -> usize {
-        count_lines(&self.log_file(), FAILED_AUTHENTICATION)
+    /// What it logged of each authentication that it has refused since its folder was made: a local time, and words.
+    pub fn failed_authentications(&self) -> Vec<String> {
+        lines(&self.log_file(), FAILED_AUTHENTICATION)
     }
 
     /// What it logs; appended to by every start.
@@ -163,7 +163,7 @@ impl Node {
     }
 
     fn starts(&self) -> usize {
-        count_lines(&self.log_file(), STARTED)
+        lines(&self.log_file(), STARTED).len()
     }
 
     fn end_of_log(&self) -> String {
@@ -175,8 +175,8 @@ impl Node {
     }
 }
 
-/// Lines of a file that contain `text`; 0 while the file does not exist.
-fn count_lines(file: &Path, text: &str) -> usize {
+/// Lines of a file that contain `text`; none while the file does not exist.
+fn lines(file: &Path, text: &str) -> Vec<String> {
     let bytes = std::fs::read(file).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).lines().filter(|line| line.contains(text)).count()
+    String::from_utf8_lossy(&bytes).lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
 }
