@@ -168,6 +168,7 @@ impl Run {
                 }
             }
         }
+        self.world.clusters.values().for_each(InProcessCluster::settle);
     }
 
     /// Somebody puts another password where the document of a user may say that it is.

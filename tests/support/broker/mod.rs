@@ -213,6 +213,13 @@ impl InProcessCluster {
         image.login(user, mechanism) == Some(with)
     }
 
+    /// Every broker has applied everything, however it lags.
+    pub fn settle(&self) {
+        let mut world = self.shared.world();
+        let World { images, log, .. } = &mut *world;
+        images.values_mut().for_each(|image| image.settle(log));
+    }
+
     /// Makes one broker lose a credential that the others keep.
     pub fn forget(&self, broker: BrokerId, user: &UserName, mechanism: Mechanism) {
         let mut world = self.shared.world();

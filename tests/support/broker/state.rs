@@ -209,6 +209,11 @@ impl Image {
         Self { apply_lag, publish_lag, state, logins, applied, published: applied, published_at: log.now() }
     }
 
+    /// Everything so far is applied.
+    pub(super) fn settle(&mut self, log: &Log) {
+        *self = Self::new(log, self.apply_lag, self.publish_lag);
+    }
+
     /// Applies what is due: an image first, then its parts; the next image only after the parts of the last one.
     pub(super) fn advance(&mut self, log: &mut Log) {
         log.tick();
