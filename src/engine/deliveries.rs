@@ -36,7 +36,8 @@ pub(super) async fn observe(
             match request(links, desired, user, name, delivery, published_name(&wanted.wanted, record), record) {
                 Ok(request) => requests.push(request),
                 Err(why) => {
-                    states.entry(user.clone()).or_default().insert(name.clone(), DeliveryState::Unknown(why.into()));
+                    let unknown = DeliveryState::Unknown { why: why.into(), hint: None };
+                    states.entry(user.clone()).or_default().insert(name.clone(), unknown);
                 }
             }
         }
@@ -159,7 +160,8 @@ fn state_of(fact: DeliveryFact, kind: &'static str, target: &Target) -> Delivery
         }
         DeliveryFact::Blocked(DeliveryError::Newer { found, .. }) => DeliveryState::Ahead(found),
         DeliveryFact::Blocked(error) => DeliveryState::Refused { why, hint: error.hint().map(Into::into) },
-        DeliveryFact::OtherMachine { .. } | DeliveryFact::Unknown(_) => DeliveryState::Unknown(why),
+        DeliveryFact::OtherMachine { .. } => DeliveryState::Unknown { why, hint: None },
+        DeliveryFact::Unknown(error) => DeliveryState::Unknown { why, hint: error.hint().map(Into::into) },
     }
 }
 
