@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use serde::de::DeserializeOwned;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::answer::refusal;
@@ -48,6 +48,9 @@ pub enum Condition {
     Is(ObjectVersion),
 }
 
+/// The namespace that every cluster has from its beginning to its end; its uid is how the field tells clusters apart.
+const IDENTITY: &str = "/api/v1/namespaces/kube-system";
+
 /// The Secrets and workloads of one cluster.
 ///
 /// One that does not answer costs its patience once: what is asked of it afterwards fails at once, with the same error. So
@@ -58,6 +61,7 @@ pub struct Cluster {
     requests: Arc<AtomicU64>,
     answers: AtomicU64,
     given_up: watch::Sender<Option<K8sError>>,
+    id: OnceCell<Option<String>>,
 }
 
 /// What of an object is asked for.
@@ -105,7 +109,24 @@ impl Cluster {
             requests,
             answers: AtomicU64::new(0),
             given_up: watch::Sender::default(),
+            id: OnceCell::new(),
         }
+    }
+
+    /// What tells this cluster from every other, whatever leads to it: the uid of its namespace `kube-system`. `None` where we
+    /// have no right to see it. Asked once.
+    pub async fn id(&self) -> Result<Option<&str>, K8sError> {
+        let ask = || async {
+            match self.call::<WirePartial>(get("get", IDENTITY.to_owned(), Extent::Metadata)).await {
+                Ok(namespace) => Ok(Some(namespace.metadata.of_list().version.uid)),
+                Err(error) => match error.refusal() {
+                    None | Some(Refusal::Unauthenticated | Refusal::Busy { .. }) => Err(error),
+                    // RBAC, or whatever else keeps it from us.
+                    Some(_) => Ok(None),
+                },
+            }
+        };
+        self.id.get_or_try_init(ask).await.map(Option::as_deref)
     }
 
     /// All Secrets of a namespace without their data, in pages. A namespace that does not exist has none.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! kubeconfig (files, context) or the cluster around us ──> Kubernetes ──> Cluster, one for each context
+//!                                                                            │ id            which cluster it is
 //!                                                                            │ list, look    metadata alone: no secret is read
 //!                                                                            │ read          one whole Secret
 //!                                                                            │ apply         under our own field manager, conditionally
@@ -31,13 +32,15 @@ mod workload;
 pub use cluster::{Cluster, Condition};
 pub use error::{K8sError, ProgramFailure, Refusal};
 pub use object::{Keeper, Manifest, ObjectVersion, SecretMeta, WholeSecret};
-pub use policy::{Account, Purpose, Rights, Sight, explained_verbs, explained_workload_verbs, role};
+pub use policy::{
+    Account, EXPLAINED_IDENTITY, Purpose, Rights, Sight, explained_verbs, explained_workload_verbs, identity_role, role,
+};
 pub use workload::{Marker, WorkloadObject};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig};
@@ -64,6 +67,7 @@ pub struct Kubernetes {
     kubeconfig: Vec<PathBuf>,
     /// Variables of our own environment that a login program does not get.
     hidden: Arc<BTreeSet<String>>,
+    accepted: OnceLock<BTreeSet<String>>,
     /// Opened when they are first asked for.
     clusters: Mutex<BTreeMap<Option<String>, Opened>>,
     requests: Arc<AtomicU64>,
@@ -85,6 +89,17 @@ impl Kubernetes {
     /// The same, where these variables of our environment hold secrets: programs that the kubeconfig starts do not get them.
     pub fn hiding(self, variables: BTreeSet<String>) -> Self {
         Self { hidden: Arc::new(variables), ..self }
+    }
+
+    /// Takes note of the clusters that a person wants to be used although something was written to other ones, by
+    /// [`Cluster::id`]. What is accepted first counts.
+    pub fn accept(&self, ids: BTreeSet<String>) {
+        let _second = self.accepted.set(ids);
+    }
+
+    /// Whether a cluster may be used for what was written to another one.
+    pub fn accepts(&self, id: &str) -> bool {
+        self.accepted.get().is_some_and(|ids| ids.contains(id))
     }
 
     /// How many requests were sent so far.

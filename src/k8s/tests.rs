@@ -145,3 +145,15 @@ async fn silence_about_one_request_is_no_silence_of_the_server() {
     assert!(matches!(silent, Err(K8sError::Silent { .. })) && answered.is_ok());
     assert!(cluster.look(&name, &name).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_cluster_is_known_by_its_id_or_not_at_all() {
+    let (known, requests) = cluster(&[Some((200, None, FOUND))]);
+    assert_eq!((known.id().await.unwrap(), known.id().await.unwrap()), (Some("u"), Some("u")));
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
+    let (hidden, requests) = cluster(&[Some((403, None, "{}"))]);
+    assert_eq!((hidden.id().await.unwrap(), hidden.id().await.unwrap()), (None, None));
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
+    let (refusing, _) = cluster(&[Some((401, None, "{}"))]);
+    assert!(refusing.id().await.is_err());
+}

@@ -8,6 +8,7 @@ mod in_pod;
 mod life;
 mod logins;
 mod meddler;
+mod other_cluster;
 mod refusals;
 mod rollout;
 mod silent;
