@@ -181,6 +181,10 @@ pub(super) struct PassArguments {
     /// Take over what exists in Kafka under the name of this user; can be repeated
     #[arg(long, value_name = "USER")]
     pub adopt: Vec<String>,
+    /// Deliver to this Kubernetes cluster (the uid of its namespace `kube-system`) what another one had: it was rebuilt or
+    /// replaced; can be repeated
+    #[arg(long, value_name = "ID")]
+    pub accept_cluster: Vec<String>,
     /// The most users, ACLs and quotas that may go
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub max_deletes: usize,
@@ -211,7 +215,7 @@ pub(super) struct PlanArguments {
     #[arg(
         long,
         value_name = "REF|PATH",
-        conflicts_with_all = ["save", "prune", "adopt", "max_deletes", "allow_empty", "undo_for"]
+        conflicts_with_all = ["save", "prune", "adopt", "accept_cluster", "max_deletes", "allow_empty", "undo_for"]
     )]
     pub against: Option<String>,
 }
@@ -219,7 +223,7 @@ pub(super) struct PlanArguments {
 #[derive(Debug, Args)]
 pub(super) struct ApplyArguments {
     /// A saved plan; it is carried out only if it would still do the same
-    #[arg(value_name = "PLANFILE", conflicts_with_all = ["prune", "adopt", "max_deletes", "allow_empty", "undo_for"])]
+    #[arg(value_name = "PLANFILE", conflicts_with_all = ["prune", "adopt", "accept_cluster", "max_deletes", "allow_empty", "undo_for"])]
     pub plan_file: Option<PathBuf>,
     #[command(flatten)]
     pub files: FileArguments,

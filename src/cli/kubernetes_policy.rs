@@ -7,7 +7,9 @@ use super::arguments::{KubernetesPolicyArguments, PurposeArgument};
 use super::{documents, output};
 use crate::deliver::LIST_FROM;
 use crate::diagnostic::ExitStatus;
-use crate::k8s::{Account, Purpose, Rights, Sight, explained_verbs, explained_workload_verbs, role};
+use crate::k8s::{
+    Account, EXPLAINED_IDENTITY, Purpose, Rights, Sight, explained_verbs, explained_workload_verbs, identity_role, role,
+};
 use crate::names::Segment;
 use crate::spec::{Confirm, DeliveryTarget, Documents};
 
@@ -71,12 +73,17 @@ fn text(arguments: &KubernetesPolicyArguments, places: &Places<'_>) -> String {
         text.push_str("#   list    look at many in one request; it shows every Secret of the namespace, and works without, slower\n");
     }
     text.push_str(&explained_workloads(purpose, places));
+    let _ = writeln!(text, "# And, in each cluster:\n#   get     (the namespace `kube-system`) {EXPLAINED_IDENTITY}");
     text.push_str("# Print it anew when documents change; keep the old one until a Secret that goes is gone.\n");
     let mut current = None;
     for ((context, namespace), rights) in places {
-        if *context != current {
-            let _ = writeln!(text, "# In the context `{}`:", context.unwrap_or_default());
-            current = *context;
+        if current != Some(*context) {
+            if let Some(context) = context {
+                let _ = writeln!(text, "# In the context `{context}`:");
+            }
+            text.push_str("---\n");
+            text.push_str(&identity_role(&account));
+            current = Some(*context);
         }
         let sight = if is_many(rights) { Sight::All } else { Sight::Named };
         text.push_str("---\n");

@@ -23,6 +23,8 @@ pub(super) struct Request {
     pub scope: Scope,
     /// Users that may take over what exists.
     pub adopt: BTreeSet<NamespacedName>,
+    /// Kubernetes clusters, by id, that get what was delivered to other ones.
+    pub accept_clusters: BTreeSet<String>,
     /// Limits.
     pub options: Options,
 }
@@ -40,6 +42,7 @@ impl Request {
         Ok(Self {
             scope: arguments.scope,
             adopt,
+            accept_clusters: arguments.accept_cluster.into_iter().collect(),
             options: Options {
                 prune: arguments.prune,
                 max_deletes: arguments.max_deletes,
@@ -53,7 +56,7 @@ impl Request {
     /// What a person asks for by name.
     pub fn asking(scope: Scope, max_deletes: usize, asked: Asked) -> Self {
         let options = Options { max_deletes, asked: Some(asked), ..Options::default() };
-        Self { scope, adopt: BTreeSet::new(), options }
+        Self { scope, adopt: BTreeSet::new(), accept_clusters: BTreeSet::new(), options }
     }
 }
 
@@ -75,6 +78,7 @@ pub(super) async fn prepare(documents: &Documents, request: &Request, mode: Mode
     let selection = Selection { scope: request.scope.clone(), adopt: request.adopt.clone() };
     let desired = resolve(documents, &selection, &ca_pems);
     let links = open(documents, mode, surroundings).await?;
+    links.kubernetes.accept(request.accept_clusters.clone());
     let asked = request.options.asked.as_ref();
     let whom = asked.map_or(Whom::Everybody, |asked| Whom::Only(&asked.users));
     let observed = observe(&links, &desired, whom).await;

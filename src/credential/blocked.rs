@@ -255,4 +255,6 @@ pub struct Waiting {
     pub cluster: Option<ClusterName>,
     /// Why.
     pub why: Arc<str>,
+    /// What brings it back, where that is known.
+    pub hint: Option<Arc<str>>,
 }

@@ -143,8 +143,13 @@ pub enum DeliveryState {
     },
     /// It carries a generation that no record knows: the store was restored from an older snapshot (R9).
     Ahead(Generation),
-    /// It cannot be seen from here, and why; left alone.
-    Unknown(Arc<str>),
+    /// It cannot be seen from here; left alone.
+    Unknown {
+        /// Why not.
+        why: Arc<str>,
+        /// What to do about it.
+        hint: Option<Arc<str>>,
+    },
 }
 
 /// Everything known about one user at the moment of a decision.
@@ -196,7 +201,7 @@ impl Facts {
             | DeliveryState::Pending { .. }
             | DeliveryState::Surplus
             | DeliveryState::Refused { .. }
-            | DeliveryState::Unknown(_) => None,
+            | DeliveryState::Unknown { .. } => None,
         });
         ahead.rev().max_by_key(|(_, generation)| *generation)
     }

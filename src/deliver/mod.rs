@@ -16,8 +16,8 @@ mod workloads;
 
 pub use error::DeliveryError;
 pub use file::{FileDelivery, OwnerError};
-pub use kubernetes_secret::{KubernetesSecretDelivery, LIST_FROM, SecretError};
-pub use workloads::{OfUser, WorkloadError, Workloads};
+pub use kubernetes_secret::{KubernetesSecretDelivery, LIST_FROM, SecretError, recorded_cluster_id};
+pub use workloads::{Awaited, OfUser, WorkloadError, Workloads};
 
 use std::path::PathBuf;
 use std::sync::Arc;

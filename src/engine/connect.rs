@@ -207,9 +207,20 @@ pub async fn connect(documents: &Documents, mode: Mode, surroundings: Surroundin
         };
         clusters.insert(name, seen);
     }
-    let kubernetes = Arc::new(Kubernetes::new(surroundings.kubeconfig()));
+    let kubernetes = Arc::new(Kubernetes::new(surroundings.kubeconfig()).hiding(secret_variables(documents)));
     let deliveries = Arc::new(Deliveries::new(machine_id(), surroundings.git(), kubernetes.clone()));
     Ok(Links { clusters, stores, deliveries, kubernetes, surroundings, hints })
+}
+
+/// The variables of our environment that documents take passwords from.
+fn secret_variables(documents: &Documents) -> BTreeSet<String> {
+    let logins = documents.clusters.values().filter_map(|cluster| cluster.admin.authentication.as_ref());
+    let passwords = logins.filter_map(AdminAuthentication::password);
+    let variables = passwords.filter_map(|password| match password {
+        PasswordSource::Env(name) => Some(name.to_string()),
+        PasswordSource::File(_) | PasswordSource::Store(_) => None,
+    });
+    variables.collect()
 }
 
 /// An id that no other machine has; not secret. Without `/etc/machine-id`, the host's name has to do.

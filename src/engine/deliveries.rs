@@ -11,7 +11,8 @@ use crate::credential::{
     Confirm, DeliveryRecord, DeliveryState, Effect, Outcome, Phase, Record, Rollout, Seen, Wanted,
 };
 use crate::deliver::{
-    Deliveries, DeliveryError, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal,
+    Awaited, Deliveries, DeliveryError, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal,
+    recorded_cluster_id,
 };
 use crate::diagnostic::{Chain, Disposition};
 use crate::host::run_blocking;
@@ -36,7 +37,8 @@ pub(super) async fn observe(
             match request(links, desired, user, name, delivery, published_name(&wanted.wanted, record), record) {
                 Ok(request) => requests.push(request),
                 Err(why) => {
-                    states.entry(user.clone()).or_default().insert(name.clone(), DeliveryState::Unknown(why.into()));
+                    let unknown = DeliveryState::Unknown { why: why.into(), hint: None };
+                    states.entry(user.clone()).or_default().insert(name.clone(), unknown);
                 }
             }
         }
@@ -79,13 +81,24 @@ pub(super) async fn observe_rollouts(
     let mut asked = Vec::new();
     for (user, wanted) in desired.users.iter().filter(|(user, _)| whom.includes(user)) {
         let record = observed.records.get(user).and_then(Seen::known).map(|found| &found.record.value);
-        let Some(marker) = record.and_then(|record| awaited_marker(record, &wanted.wanted)) else { continue };
-        asked.extend(workloads_of(&wanted.deliveries).into_iter().map(|workload| (user, workload)));
+        let awaited = record.and_then(|record| Some((record, awaited_marker(record, &wanted.wanted)?)));
+        let Some((record, marker)) = awaited else { continue };
+        let mut workloads: BTreeMap<&Workload, Option<&str>> = BTreeMap::new();
+        for (name, delivery) in &wanted.deliveries {
+            let recorded = record.deliveries.get(name);
+            for workload in delivery.target.restarts() {
+                let cluster_id = workloads.entry(workload).or_default();
+                let context = workload.context.as_deref();
+                *cluster_id = cluster_id.or(recorded.and_then(|recorded| recorded_cluster_id(recorded, context)));
+            }
+        }
+        let awaited = |(workload, cluster_id)| Awaited { user, workload, cluster_id };
+        asked.extend(workloads.into_iter().map(awaited));
         markers.insert(user, marker);
     }
     let looked = links.deliveries.workloads().look(&asked).await;
     let mut seen: BTreeMap<&NamespacedName, BTreeMap<Workload, _>> = BTreeMap::new();
-    for ((user, workload), answer) in asked.into_iter().zip(looked) {
+    for (Awaited { user, workload, .. }, answer) in asked.into_iter().zip(looked) {
         let answer = answer.map_or_else(|error| Seen::unknown(Chain(&error)), Seen::Known);
         seen.entry(user).or_default().insert(workload.clone(), answer);
     }
@@ -159,7 +172,8 @@ fn state_of(fact: DeliveryFact, kind: &'static str, target: &Target) -> Delivery
         }
         DeliveryFact::Blocked(DeliveryError::Newer { found, .. }) => DeliveryState::Ahead(found),
         DeliveryFact::Blocked(error) => DeliveryState::Refused { why, hint: error.hint().map(Into::into) },
-        DeliveryFact::OtherMachine { .. } | DeliveryFact::Unknown(_) => DeliveryState::Unknown(why),
+        DeliveryFact::OtherMachine { .. } => DeliveryState::Unknown { why, hint: None },
+        DeliveryFact::Unknown(error) => DeliveryState::Unknown { why, hint: error.hint().map(Into::into) },
     }
 }
 

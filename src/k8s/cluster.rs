@@ -8,16 +8,21 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::time::Instant;
 
 use super::answer::refusal;
+use super::login::{Logins, Session};
 use super::object::{WireList, WirePartial, WireSecret};
 use super::{FIELD_MANAGER, K8sError, Manifest, ObjectVersion, Refusal, SecretMeta, WholeSecret};
 use crate::host::random_bytes;
 use crate::names::Segment;
 
-/// How long one request may take. The API server itself gives up after 60 seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a request that looks may take, and how long a server is tried that takes no connection: nothing of an API server
+/// waits for others to answer a look.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request that changes something may take: a webhook at admission may take 30 seconds.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a request is sent that finds the server busy or gone: with the waits between, some six seconds.
 const ATTEMPTS_MAX: u32 = 5;
 /// The first wait between two attempts; it doubles.
@@ -43,11 +48,20 @@ pub enum Condition {
     Is(ObjectVersion),
 }
 
+/// The namespace that every cluster has from its beginning to its end; its uid is how the field tells clusters apart.
+const IDENTITY: &str = "/api/v1/namespaces/kube-system";
+
 /// The Secrets and workloads of one cluster.
+///
+/// One that does not answer costs its patience once: what is asked of it afterwards fails at once, with the same error. So
+/// does one that does not let us in.
 pub struct Cluster {
-    client: kube::Client,
+    logins: Logins,
     gate: Semaphore,
     requests: Arc<AtomicU64>,
+    answers: AtomicU64,
+    given_up: watch::Sender<Option<K8sError>>,
+    id: OnceCell<Option<String>>,
 }
 
 /// What of an object is asked for.
@@ -79,9 +93,40 @@ pub(super) struct Call {
     pub body: Option<(&'static str, Bytes)>,
 }
 
+/// The first attempt of a request.
+#[derive(Clone, Copy)]
+struct Begun {
+    at: Instant,
+    /// How many requests of this cluster had been answered by then.
+    answers: u64,
+}
+
 impl Cluster {
-    pub(super) fn new(client: kube::Client, requests: Arc<AtomicU64>) -> Self {
-        Self { client, gate: Semaphore::new(REQUESTS_AT_ONCE), requests }
+    pub(super) fn new(logins: Logins, requests: Arc<AtomicU64>) -> Self {
+        Self {
+            logins,
+            gate: Semaphore::new(REQUESTS_AT_ONCE),
+            requests,
+            answers: AtomicU64::new(0),
+            given_up: watch::Sender::default(),
+            id: OnceCell::new(),
+        }
+    }
+
+    /// What tells this cluster from every other, whatever leads to it: the uid of its namespace `kube-system`. `None` where we
+    /// have no right to see it. Asked once.
+    pub async fn id(&self) -> Result<Option<&str>, K8sError> {
+        let ask = || async {
+            match self.call::<WirePartial>(get("get", IDENTITY.to_owned(), Extent::Metadata)).await {
+                Ok(namespace) => Ok(Some(namespace.metadata.of_list().version.uid)),
+                Err(error) => match error.refusal() {
+                    None | Some(Refusal::Unauthenticated | Refusal::Busy { .. }) => Err(error),
+                    // RBAC, or whatever else keeps it from us.
+                    Some(_) => Ok(None),
+                },
+            }
+        };
+        self.id.get_or_try_init(ask).await.map(Option::as_deref)
     }
 
     /// All Secrets of a namespace without their data, in pages. A namespace that does not exist has none.
@@ -153,19 +198,53 @@ impl Cluster {
     /// Sends a request until it is answered or refused. Every request of this room may be sent twice: it looks, or it is
     /// conditional.
     pub(super) async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, K8sError> {
+        let mut begun = None;
         let mut wait = FIRST_WAIT;
         let mut attempt = 1;
+        let mut has_logged_in_again = false;
         loop {
-            let (error, asked) = match self.send(&call).await {
+            let session = self.session().await?;
+            let (error, asked) = match self.send(&session, &call, &mut begun).await {
                 Ok((status, body, asked)) => match settle(status, &call, &body) {
                     Ok(answer) => return Ok(answer),
                     Err(error) => (error, asked),
                 },
                 Err(error) => (error, None),
             };
-            let again = matches!(error, K8sError::Unreachable { .. } | K8sError::Refused(Refusal::Busy { .. }));
-            if !again || attempt == ATTEMPTS_MAX {
-                return Err(error);
+            if let Some(known) = self.has_given_up() {
+                return Err(known);
+            }
+            let begun = begun.expect("it was sent, or the cluster given up");
+            let is_tried_out = attempt == ATTEMPTS_MAX;
+            match &error {
+                K8sError::Refused(Refusal::Unauthenticated) => {
+                    let is_new = !std::mem::replace(&mut has_logged_in_again, true)
+                        && self.logins.renew(&session).await.map_err(|error| self.give_up(error))?;
+                    if is_new {
+                        continue;
+                    }
+                    return Err(self.give_up(error));
+                }
+                K8sError::Refused(Refusal::Busy { .. }) if !is_tried_out => {}
+                K8sError::Unreachable { .. } if !is_tried_out && begun.at.elapsed() < LOOK_PATIENCE => {}
+                // Somebody else was answered meanwhile: then it is about this request, and not about the server.
+                K8sError::Unreachable { .. } | K8sError::Silent { .. }
+                    if begun.answers == self.answers.load(Ordering::Relaxed) =>
+                {
+                    return Err(self.give_up(error));
+                }
+                K8sError::Unreachable { .. }
+                | K8sError::Silent { .. }
+                | K8sError::Refused(_)
+                | K8sError::NoConfiguration
+                | K8sError::NoContext { .. }
+                | K8sError::KubeconfigFile { .. }
+                | K8sError::LoginFile { .. }
+                | K8sError::Kubeconfig { .. }
+                | K8sError::Configuration { .. }
+                | K8sError::Login
+                | K8sError::LoginProgram { .. }
+                | K8sError::Nonsense { .. } => return Err(error),
             }
             attempt += 1;
             let [chance] = random_bytes::<1>();
@@ -176,8 +255,39 @@ impl Cluster {
         }
     }
 
-    async fn send(&self, call: &Call) -> Result<(StatusCode, Bytes, Option<Duration>), K8sError> {
+    async fn session(&self) -> Result<Arc<Session>, K8sError> {
+        if let Some(error) = self.has_given_up() {
+            return Err(error);
+        }
+        self.logins.current().await.map_err(|error| self.give_up(error))
+    }
+
+    fn has_given_up(&self) -> Option<K8sError> {
+        self.given_up.borrow().clone()
+    }
+
+    /// Asks nothing more of this cluster, and waits for nothing more; answers with the error of whoever was first.
+    fn give_up(&self, error: K8sError) -> K8sError {
+        self.given_up.send_if_modified(|known| {
+            let is_first = known.is_none();
+            known.get_or_insert_with(|| error.clone());
+            is_first
+        });
+        self.has_given_up().unwrap_or(error)
+    }
+
+    async fn send(
+        &self,
+        session: &Session,
+        call: &Call,
+        begun: &mut Option<Begun>,
+    ) -> Result<(StatusCode, Bytes, Option<Duration>), K8sError> {
         let _turn = self.gate.acquire().await.expect("the gate is never closed");
+        // Whoever had the turn before may have found out.
+        if let Some(error) = self.has_given_up() {
+            return Err(error);
+        }
+        begun.get_or_insert_with(|| Begun { at: Instant::now(), answers: self.answers.load(Ordering::Relaxed) });
         self.requests.fetch_add(1, Ordering::Relaxed);
         let mut request = Request::builder()
             .method(call.method.clone())
@@ -190,8 +300,17 @@ impl Cluster {
         let bytes = call.body.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         let request = request.body(kube::client::Body::from(bytes));
         let request = request.map_err(|_| K8sError::Configuration { what: "the request has no valid path" })?;
-        let answer = tokio::time::timeout(PATIENCE, answer(&self.client, request)).await;
-        answer.map_err(|_| K8sError::Silent { patience: PATIENCE })?
+        let patience = if call.method == Method::GET { LOOK_PATIENCE } else { CHANGE_PATIENCE };
+        let mut given_up = self.given_up.subscribe();
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(patience, answer(&session.client, request)) => answer,
+            Ok(known) = given_up.wait_for(Option::is_some) => {
+                return Err(known.clone().expect("it was waited for"));
+            }
+        };
+        let answer = answer.map_err(|_| K8sError::Silent { patience })??;
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        Ok(answer)
     }
 }
 
@@ -203,7 +322,7 @@ async fn answer(
     let status = response.status();
     let asked = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
-    let body = body.map_err(|source| K8sError::Unreachable { source })?.to_bytes();
+    let body = body.map_err(|source| K8sError::Unreachable { source: source.into() })?.to_bytes();
     Ok((status, body, asked.map(Duration::from_secs)))
 }
 
@@ -215,12 +334,12 @@ fn settle<T: DeserializeOwned>(status: StatusCode, call: &Call, body: &[u8]) -> 
     }
 }
 
-/// A failure before there was an answer. What a login program printed is not repeated: it may be a token.
+/// A failure before there was an answer.
 fn unsent(error: kube::Error) -> K8sError {
     match error {
         kube::Error::Auth(_) => K8sError::Login,
-        kube::Error::HyperError(source) => K8sError::Unreachable { source: Box::new(source) },
-        kube::Error::Service(source) => K8sError::Unreachable { source },
+        kube::Error::HyperError(source) => K8sError::Unreachable { source: Arc::new(source) },
+        kube::Error::Service(source) => K8sError::Unreachable { source: source.into() },
         _ => K8sError::Configuration { what: "the request could not be sent" },
     }
 }

@@ -1,12 +1,14 @@
 //! What can go wrong with the Kubernetes API.
 
 use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diagnostic::{Disposition, Hint};
 
 /// Why the Kubernetes API was not asked, or did not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum K8sError {
     /// There is neither a kubeconfig nor a cluster around us.
     #[error("there is no kubeconfig, and this is no pod of a cluster")]
@@ -24,7 +26,16 @@ pub enum K8sError {
         path: PathBuf,
         /// Why not.
         #[source]
-        source: std::io::Error,
+        source: Arc<std::io::Error>,
+    },
+    /// A file that the login is made of cannot be read, e.g. a service account's token.
+    #[error("failed to read `{}`, which the login needs", .path.display())]
+    LoginFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Arc<std::io::Error>,
     },
     /// The kubeconfig is malformed, or refers to something that is not there.
     #[error("the kubeconfig `{}` is malformed, or what it refers to is missing", .path.display())]
@@ -38,15 +49,24 @@ pub enum K8sError {
         /// What is wrong.
         what: &'static str,
     },
-    /// The login that the kubeconfig describes failed, e.g. its `exec` program.
+    /// The login that the kubeconfig describes failed.
     #[error("the login that the kubeconfig describes failed")]
     Login,
+    /// The program that the kubeconfig logs in by gave no login.
+    #[error("the login program `{program}` of the kubeconfig gave no login")]
+    LoginProgram {
+        /// As the kubeconfig names it.
+        program: String,
+        /// Why not.
+        #[source]
+        source: ProgramFailure,
+    },
     /// Nobody answered.
     #[error("the Kubernetes API cannot be reached")]
     Unreachable {
         /// Why not.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// No whole answer in time.
     #[error("the Kubernetes API did not answer within {patience:?}")]
@@ -63,6 +83,29 @@ pub enum K8sError {
     /// The API refused.
     #[error("{0}")]
     Refused(Refusal),
+}
+
+/// What became of a login program. What it printed is not repeated: it may be a token.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ProgramFailure {
+    /// It could not be started.
+    #[error("it cannot be started")]
+    Start(#[source] Arc<std::io::Error>),
+    /// It failed.
+    #[error("{0}")]
+    Failed(ExitStatus),
+    /// It did not come to an end.
+    #[error("it did not end within {0:?}, and was stopped")]
+    Hangs(Duration),
+    /// What it printed is no credential.
+    #[error("it printed no ExecCredential with a token or a certificate")]
+    Nonsense,
+    /// What it printed is of no use any more.
+    #[error("it printed an ExecCredential that has expired")]
+    Expired,
+    /// It wants to ask a person.
+    #[error("it is to ask a person (`interactiveMode: Always`), and nobody is asked here")]
+    Interactive,
 }
 
 /// Why the API refused, from its status and the names in its answer.
@@ -125,11 +168,14 @@ impl K8sError {
     /// Whose turn it is.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Unreachable { .. } | Self::Silent { .. } | Self::Login => Disposition::Wait,
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Login | Self::LoginProgram { .. } => {
+                Disposition::Wait
+            }
             Self::Refused(refusal) => refusal.disposition(),
             Self::NoConfiguration
             | Self::NoContext { .. }
             | Self::KubeconfigFile { .. }
+            | Self::LoginFile { .. }
             | Self::Kubeconfig { .. }
             | Self::Configuration { .. }
             | Self::Nonsense { .. } => Disposition::Stall,
@@ -143,7 +189,16 @@ impl K8sError {
             Self::NoContext { .. } => Some(
                 "list its contexts with `kubectl config get-contexts`; KUBECONFIG says which file is read".to_owned(),
             ),
-            Self::Login => Some("run `kubectl get --raw /version` with the same context to see why".to_owned()),
+            Self::LoginProgram { source: ProgramFailure::Interactive, .. } => {
+                Some("use a kubeconfig that logs in without anybody: a token file, or a service account".to_owned())
+            }
+            Self::Login | Self::LoginProgram { .. } => {
+                Some("run `kubectl get --raw /version` with the same context to see why".to_owned())
+            }
+            Self::LoginFile { .. } => Some(
+                "give this user the right to read it; in a pod, mount its service account (`automountServiceAccountToken`)"
+                    .to_owned(),
+            ),
             Self::Refused(refusal) => refusal.hint(),
             Self::KubeconfigFile { .. }
             | Self::Kubeconfig { .. }
@@ -161,9 +216,11 @@ impl K8sError {
             Self::NoConfiguration
             | Self::NoContext { .. }
             | Self::KubeconfigFile { .. }
+            | Self::LoginFile { .. }
             | Self::Kubeconfig { .. }
             | Self::Configuration { .. }
             | Self::Login
+            | Self::LoginProgram { .. }
             | Self::Unreachable { .. }
             | Self::Silent { .. }
             | Self::Nonsense { .. } => None,

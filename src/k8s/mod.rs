@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! kubeconfig (files, context) or the cluster around us ──> Kubernetes ──> Cluster, one for each context
+//!                                                                            │ id            which cluster it is
 //!                                                                            │ list, look    metadata alone: no secret is read
 //!                                                                            │ read          one whole Secret
 //!                                                                            │ apply         under our own field manager, conditionally
@@ -10,7 +11,8 @@
 //!                                                                            └ mark          one annotation, by its own field manager
 //! ```
 //!
-//! `kube` finds the configuration, logs in and carries the bytes. Bodies are made and read here: its own types print
+//! `kube` finds the configuration, logs in and carries the bytes; a login program is started here, because `kube` would wait
+//! for it for ever, with our whole environment. Bodies are made and read here: its own types print
 //! secrets in `Debug`, and it logs bodies that it cannot read. No error of this room holds a body: of what the API says
 //! only names are taken, from places that are known to hold names.
 //!
@@ -19,26 +21,32 @@
 mod answer;
 mod cluster;
 mod error;
+mod login;
 mod object;
 mod policy;
+mod program;
 #[cfg(test)]
 mod tests;
 mod workload;
 
 pub use cluster::{Cluster, Condition};
-pub use error::{K8sError, Refusal};
+pub use error::{K8sError, ProgramFailure, Refusal};
 pub use object::{Keeper, Manifest, ObjectVersion, SecretMeta, WholeSecret};
-pub use policy::{Account, Purpose, Rights, Sight, explained_verbs, explained_workload_verbs, role};
+pub use policy::{
+    Account, EXPLAINED_IDENTITY, Purpose, Rights, Sight, explained_verbs, explained_workload_verbs, identity_role, role,
+};
 pub use workload::{Marker, WorkloadObject};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig};
 use tokio::sync::Mutex;
+
+use self::login::Logins;
 
 /// Who we are in `managedFields`.
 pub const FIELD_MANAGER: &str = "kastellan";
@@ -49,13 +57,19 @@ pub const ANNOTATION_PREFIX: &str = "kastellan.io/";
 /// An API server that does not take a connection in this time is down for this pass.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A cluster, or why its configuration cannot be used.
+type Opened = Result<Arc<Cluster>, K8sError>;
+
 /// The API of every cluster that documents name, by the context of the kubeconfig. The default is the cluster that this
 /// process runs in.
 #[derive(Default)]
 pub struct Kubernetes {
     kubeconfig: Vec<PathBuf>,
+    /// Variables of our own environment that a login program does not get.
+    hidden: Arc<BTreeSet<String>>,
+    accepted: OnceLock<BTreeSet<String>>,
     /// Opened when they are first asked for.
-    clusters: Mutex<BTreeMap<Option<String>, Arc<Cluster>>>,
+    clusters: Mutex<BTreeMap<Option<String>, Opened>>,
     requests: Arc<AtomicU64>,
 }
 
@@ -69,7 +83,23 @@ impl Kubernetes {
     /// `kubeconfig` is a list of files that are read together, as `KUBECONFIG` has them; empty: the cluster that this
     /// process runs in. Nothing is read or contacted yet.
     pub fn new(kubeconfig: Vec<PathBuf>) -> Self {
-        Self { kubeconfig, clusters: Mutex::default(), requests: Arc::default() }
+        Self { kubeconfig, ..Self::default() }
+    }
+
+    /// The same, where these variables of our environment hold secrets: programs that the kubeconfig starts do not get them.
+    pub fn hiding(self, variables: BTreeSet<String>) -> Self {
+        Self { hidden: Arc::new(variables), ..self }
+    }
+
+    /// Takes note of the clusters that a person wants to be used although something was written to other ones, by
+    /// [`Cluster::id`]. What is accepted first counts.
+    pub fn accept(&self, ids: BTreeSet<String>) {
+        let _second = self.accepted.set(ids);
+    }
+
+    /// Whether a cluster may be used for what was written to another one.
+    pub fn accepts(&self, id: &str) -> bool {
+        self.accepted.get().is_some_and(|ids| ids.contains(id))
     }
 
     /// How many requests were sent so far.
@@ -85,46 +115,72 @@ impl Kubernetes {
         let context = context.map(str::to_owned);
         let mut clusters = self.clusters.lock().await;
         if let Some(cluster) = clusters.get(&context) {
-            return Ok(cluster.clone());
+            return cluster.clone();
         }
-        let mut config = self.configuration(context.clone()).await?;
-        config.connect_timeout = Some(CONNECT_TIMEOUT);
-        // Attempts are counted and bounded in one place, which is ours.
-        config.default_retry = false;
-        let client = kube::Client::try_from(config).map_err(|_| K8sError::Configuration {
-            what: "the connection that the kubeconfig describes cannot be made (TLS, proxy or login)",
-        })?;
-        let cluster = Arc::new(Cluster::new(client, self.requests.clone()));
-        clusters.insert(context, cluster.clone());
-        Ok(cluster)
+        let opened = self.configuration(context.clone()).await.map(|config| {
+            let logins = Logins::new(config, self.hidden.clone());
+            Arc::new(Cluster::new(logins, self.requests.clone()))
+        });
+        clusters.insert(context, opened.clone());
+        opened
     }
 
     async fn configuration(&self, context: Option<String>) -> Result<Config, K8sError> {
-        let Some((first, others)) = self.kubeconfig.split_first() else {
-            return match context {
-                Some(context) => Err(K8sError::NoContext { context }),
-                None => Config::incluster().map_err(|_| K8sError::NoConfiguration),
-            };
+        let mut config = match self.kubeconfig.split_first() {
+            Some((first, others)) => of_kubeconfig(first, others, context).await?,
+            None => match context {
+                Some(context) => return Err(K8sError::NoContext { context }),
+                None => Config::incluster().map_err(no_pod)?,
+            },
         };
-        let mut kubeconfig = read(first)?;
-        for path in others {
-            kubeconfig = kubeconfig.merge(read(path)?).map_err(|_| K8sError::Kubeconfig { path: path.clone() })?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        // Attempts are counted and bounded in one place, which is ours.
+        config.default_retry = false;
+        Ok(config)
+    }
+}
+
+async fn of_kubeconfig(first: &PathBuf, others: &[PathBuf], context: Option<String>) -> Result<Config, K8sError> {
+    let mut kubeconfig = read(first)?;
+    for path in others {
+        kubeconfig = kubeconfig.merge(read(path)?).map_err(|_| K8sError::Kubeconfig { path: path.clone() })?;
+    }
+    if let Some(context) = &context
+        && !kubeconfig.contexts.iter().any(|known| known.name == *context)
+    {
+        return Err(K8sError::NoContext { context: context.clone() });
+    }
+    let options = KubeConfigOptions { context, cluster: None, user: None };
+    let unusable = |_| K8sError::Kubeconfig { path: first.clone() };
+    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable)
+}
+
+/// Why there is no configuration where a pod would have one.
+fn no_pod(error: InClusterError) -> K8sError {
+    const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+    let unread = |name: &str, source| {
+        let path = PathBuf::from(ACCOUNT).join(name);
+        K8sError::LoginFile { path, source: Arc::new(source) }
+    };
+    match error {
+        InClusterError::ReadEnvironmentVariable(_) => K8sError::NoConfiguration,
+        InClusterError::ReadDefaultNamespace(source) => unread("namespace", source),
+        InClusterError::ReadCertificateBundle(source) => unread("ca.crt", source),
+        InClusterError::ParseClusterPort(_) | InClusterError::ParseClusterUrl(_) => K8sError::Configuration {
+            what: "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT, which a pod has, are no address",
+        },
+        InClusterError::ParseCertificates(_) => {
+            K8sError::Configuration { what: "`ca.crt` of the pod's service account holds no certificates" }
         }
-        if let Some(context) = &context
-            && !kubeconfig.contexts.iter().any(|known| known.name == *context)
-        {
-            return Err(K8sError::NoContext { context: context.clone() });
-        }
-        let options = KubeConfigOptions { context, cluster: None, user: None };
-        let unusable = |_| K8sError::Kubeconfig { path: first.clone() };
-        Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable)
     }
 }
 
 /// Reads one file. What is wrong with it is not told in the parser's words: they quote a file that holds secrets.
 fn read(path: &PathBuf) -> Result<Kubeconfig, K8sError> {
     Kubeconfig::read_from(path).map_err(|error| match error {
-        kube::config::KubeconfigError::ReadConfig(source, _) => K8sError::KubeconfigFile { path: path.clone(), source },
+        kube::config::KubeconfigError::ReadConfig(source, _) => {
+            K8sError::KubeconfigFile { path: path.clone(), source: Arc::new(source) }
+        }
         _ => K8sError::Kubeconfig { path: path.clone() },
     })
 }

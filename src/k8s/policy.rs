@@ -92,9 +92,36 @@ pub fn role(purpose: Purpose, sight: Sight, namespace: &Segment, rights: &Rights
         Sight::All => text.push_str("  - apiGroups: [\"\"]\n    resources: [secrets]\n    verbs: [list]\n"),
     }
     text.push_str(&workload_rules(purpose, rights));
-    let _ = write!(
-        text,
-        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata:\n  name: {name}\n  namespace: {namespace}\nroleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: {name}\nsubjects:\n"
+    text.push_str(&role_binding(name, namespace.as_str(), name, account));
+    text
+}
+
+/// What [`identity_role`] is needed for.
+pub const EXPLAINED_IDENTITY: &str =
+    "know the cluster again by its uid; without, nobody notices another one in its place";
+
+/// A Role that tells which cluster it is in, and its binding for one account: two YAML documents, the first without a
+/// separator before it. Every account has a binding of its own.
+pub fn identity_role(account: &Account) -> String {
+    let whose = match account {
+        Account::Service { namespace, name } => format!("{namespace}:{name}"),
+        // The one name in RBAC that may hold a slash is that of a user.
+        Account::User(user) => user.replace(['/', '%'], ":"),
+    };
+    let binding = serde_json::to_string(&format!("{IDENTITY}:{whose}")).expect("texts become JSON");
+    let mut text = format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: {IDENTITY}\n  namespace: kube-system\nrules:\n  - apiGroups: [\"\"]\n    resources: [namespaces]\n    resourceNames:\n      - kube-system\n    verbs: [get]\n"
+    );
+    text.push_str(&role_binding(&binding, "kube-system", IDENTITY, account));
+    text
+}
+
+const IDENTITY: &str = "kastellan-identity";
+
+/// With the separator before it.
+fn role_binding(binding: &str, namespace: &str, role: &str, account: &Account) -> String {
+    let mut text = format!(
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata:\n  name: {binding}\n  namespace: {namespace}\nroleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: {role}\nsubjects:\n"
     );
     let _ = match account {
         Account::Service { namespace, name } => {

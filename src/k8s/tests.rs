@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use kube::client::Body;
 
+use super::login::Logins;
 use super::{Cluster, Condition, K8sError, Manifest, ObjectVersion, Refusal};
 use crate::names::Segment;
 use crate::secret::Secret;
@@ -32,7 +33,7 @@ fn cluster(answers: &'static [Answer]) -> (Cluster, Arc<AtomicU64>) {
         }
     });
     let requests = Arc::new(AtomicU64::new(0));
-    (Cluster::new(kube::Client::new(service, "default"), requests.clone()), requests)
+    (Cluster::new(Logins::of(kube::Client::new(service, "default")), requests.clone()), requests)
 }
 
 fn manifest() -> Manifest {
@@ -100,4 +101,59 @@ fn the_body_of_an_apply_is_conditional_and_whole() {
         "data": {"password": "cGE1NQ=="},
     });
     assert_eq!(body, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_is_waited_for_once_whoever_asks() {
+    let (cluster, requests) = cluster(&[None]);
+    let name = Segment::parse("a").unwrap();
+    let began = tokio::time::Instant::now();
+    let looks = (0..100).map(|_| cluster.look(&name, &name));
+    for error in futures_util::future::join_all(looks).await.into_iter().map(Result::unwrap_err) {
+        assert!(matches!(error, K8sError::Silent { .. }), "{error}");
+    }
+    assert_eq!(requests.load(Ordering::Relaxed), 16);
+    let error = cluster.apply(&manifest(), &Condition::Absent).await.unwrap_err();
+    assert!(matches!(error, K8sError::Silent { .. }), "{error}");
+    assert!(began.elapsed() <= Duration::from_secs(11), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_falls_silent_is_waited_for_once() {
+    const ONCE: Answer = Some((200, None, FOUND));
+    let (cluster, _) = cluster(&[ONCE, ONCE, ONCE, ONCE, ONCE, ONCE, ONCE, ONCE, ONCE, ONCE, ONCE, ONCE, ONCE, None]);
+    let name = Segment::parse("a").unwrap();
+    let began = tokio::time::Instant::now();
+    // They begin one after another, so that they would end one after another.
+    let looks = (0..100).map(|index| {
+        let (cluster, name) = (&cluster, &name);
+        async move {
+            tokio::time::sleep(Duration::from_millis(10 * index)).await;
+            cluster.look(name, name).await
+        }
+    });
+    let looked = futures_util::future::join_all(looks).await;
+    assert_eq!(looked.iter().filter(|looked| looked.is_ok()).count(), 13);
+    assert!(began.elapsed() <= Duration::from_secs(11), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_about_one_request_is_no_silence_of_the_server() {
+    let (cluster, _) = cluster(&[None, Some((200, None, FOUND))]);
+    let name = Segment::parse("a").unwrap();
+    let (silent, answered) = tokio::join!(cluster.look(&name, &name), cluster.look(&name, &name));
+    assert!(matches!(silent, Err(K8sError::Silent { .. })) && answered.is_ok());
+    assert!(cluster.look(&name, &name).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_cluster_is_known_by_its_id_or_not_at_all() {
+    let (known, requests) = cluster(&[Some((200, None, FOUND))]);
+    assert_eq!((known.id().await.unwrap(), known.id().await.unwrap()), (Some("u"), Some("u")));
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
+    let (hidden, requests) = cluster(&[Some((403, None, "{}"))]);
+    assert_eq!((hidden.id().await.unwrap(), hidden.id().await.unwrap()), (None, None));
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
+    let (refusing, _) = cluster(&[Some((401, None, "{}"))]);
+    assert!(refusing.id().await.is_err());
 }

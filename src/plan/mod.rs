@@ -169,7 +169,7 @@ pub fn plan(desired: &Desired, observed: &Observed, options: &Options, now: Time
                 gone += usize::from(plan_undeclared(user, found, &claims, desired, observed, options, now, &mut plan));
             }
             Seen::Known(_) => {}
-            Seen::Unknown(why) => plan.report(user, Reported::Waiting(why.clone())),
+            Seen::Unknown(why) => plan.report(user, Reported::waiting(why.clone())),
         }
     }
     plan.refusals.extend(limits::refusals(&plan, desired, observed, options, gone));
@@ -188,7 +188,7 @@ fn report_stores(desired: &Desired, observed: &Observed, plan: &mut Plan) {
     for (store, why) in &observed.stores_unknown {
         let users = desired.users.values().filter(|user| user.store == *store).count();
         let why = format!("store {store}: {why}; {users} of its users wait").into();
-        plan.reports.push(Report { user: None, what: Reported::Waiting(why) });
+        plan.reports.push(Report { user: None, what: Reported::waiting(why) });
     }
 }
 
@@ -215,7 +215,7 @@ fn plan_declared(
     let found = match observed.records.get(user) {
         None => None,
         Some(Seen::Known(found)) => Some(found),
-        Some(Seen::Unknown(why)) => return plan.report(user, Reported::Waiting(why.clone())),
+        Some(Seen::Unknown(why)) => return plan.report(user, Reported::waiting(why.clone())),
     };
     if let Some(second) = found.and_then(|found| found.also_in.clone()) {
         return plan.report(user, Reported::TwoRecords { stores: [wanted.store.clone(), second] });
@@ -281,7 +281,7 @@ fn plan_move(
     let from = &found.store;
     if options.asked.is_some() {
         let why = format!("it goes from store `{from}` to `{to}` first: run `kastellan apply`");
-        return plan.report(user, Reported::Waiting(why.into()));
+        return plan.report(user, Reported::waiting(why.into()));
     }
     if observed.stores_unknown.contains_key(&to) {
         return;
@@ -313,7 +313,7 @@ impl Plan {
                 Some(cluster) => format!("{cluster}: {}", waiting.why).into(),
                 None => waiting.why,
             };
-            self.report(user, Reported::Waiting(why));
+            self.report(user, Reported::Waiting { why, hint: waiting.hint });
         }
         for note in decision.notes {
             self.report(user, Reported::UnderWay(note.into()));

@@ -18,7 +18,12 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reported {
     /// Something has to come back first.
-    Waiting(Arc<str>),
+    Waiting {
+        /// What, and why it is not there.
+        why: Arc<str>,
+        /// What brings it back, where that is known.
+        hint: Option<Arc<str>>,
+    },
     /// A person has to decide.
     Blocked(Blocked),
     /// Two stores hold a record of the user that is in use: the one the document names, and another.
@@ -37,10 +42,15 @@ pub enum Reported {
 }
 
 impl Reported {
+    /// Something has to come back first, and there is no general remedy.
+    pub(super) const fn waiting(why: Arc<str>) -> Self {
+        Self::Waiting { why, hint: None }
+    }
+
     /// Whether the user is not as declared because of it, so that a pass ends with exit status 4.
     pub const fn is_held_up(&self) -> bool {
         match self {
-            Self::Waiting(_) | Self::Blocked(_) | Self::TwoRecords { .. } => true,
+            Self::Waiting { .. } | Self::Blocked(_) | Self::TwoRecords { .. } => true,
             Self::UnderWay(_) | Self::Undeclared | Self::Retained | Self::Suspended => false,
         }
     }
@@ -49,7 +59,7 @@ impl Reported {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::UnderWay(_) => "underWay",
-            Self::Waiting(_)
+            Self::Waiting { .. }
             | Self::Blocked(_)
             | Self::TwoRecords { .. }
             | Self::Undeclared
@@ -61,7 +71,7 @@ impl Reported {
     /// The heading it stands under; also its order.
     pub const fn heading(&self) -> &'static str {
         match self {
-            Self::Waiting(_) => "waiting",
+            Self::Waiting { .. } => "waiting",
             Self::Blocked(_) | Self::TwoRecords { .. } => "blocked",
             Self::UnderWay(_) => "under way",
             Self::Undeclared | Self::Retained => "undeclared",
@@ -77,7 +87,8 @@ impl Reported {
             Self::TwoRecords { .. } => {
                 Some("take the document of the store that is not to be used any more away".to_owned())
             }
-            Self::Waiting(_) | Self::UnderWay(_) | Self::Retained | Self::Suspended => None,
+            Self::Waiting { hint, .. } => hint.as_ref().map(ToString::to_string),
+            Self::UnderWay(_) | Self::Retained | Self::Suspended => None,
         }
     }
 }
@@ -85,7 +96,7 @@ impl Reported {
 impl std::fmt::Display for Reported {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Waiting(why) | Self::UnderWay(why) => f.write_str(why),
+            Self::Waiting { why, .. } | Self::UnderWay(why) => f.write_str(why),
             Self::Blocked(blocked) => blocked.fmt(f),
             Self::TwoRecords { stores: [one, other] } => {
                 write!(f, "store `{one}` and store `{other}` both hold a record of it that is in use")

@@ -206,7 +206,7 @@ impl UserStatus {
             DeliveryState::Surplus => ("surplus", Some("not declared any more".to_owned())),
             DeliveryState::Refused { why, .. } => ("refused", Some(why.to_string())),
             DeliveryState::Ahead(generation) => ("ahead", Some(format!("it carries generation {generation}"))),
-            DeliveryState::Unknown(why) => ("unknown", Some(why.to_string())),
+            DeliveryState::Unknown { why, .. } => ("unknown", Some(why.to_string())),
         };
         match self.deliveries.iter_mut().find(|delivery| delivery.name == name) {
             Some(delivery) => (delivery.state, delivery.why) = (state, why),

@@ -84,7 +84,7 @@ fn maintain_publications(
             DeliveryState::InStep => {}
             DeliveryState::Pending { why, .. } => drop(todo.deliver.insert(name.clone(), why.clone())),
             DeliveryState::Surplus => drop(todo.recall.insert(name.clone())),
-            DeliveryState::Refused { .. } | DeliveryState::Ahead(_) | DeliveryState::Unknown(_) => {}
+            DeliveryState::Refused { .. } | DeliveryState::Ahead(_) | DeliveryState::Unknown { .. } => {}
         }
     }
 }

@@ -41,7 +41,10 @@ pub struct Decision {
 
 impl Decision {
     fn wait(&mut self, cluster: Option<&ClusterName>, why: std::sync::Arc<str>) {
-        let waiting = Waiting { cluster: cluster.cloned(), why };
+        self.wait_for(Waiting { cluster: cluster.cloned(), why, hint: None });
+    }
+
+    fn wait_for(&mut self, waiting: Waiting) {
         if !self.waiting.contains(&waiting) {
             self.waiting.push(waiting);
         }
@@ -169,7 +172,10 @@ fn list_unwritable(facts: &Facts, decision: &mut Decision) {
             DeliveryState::Refused { why, hint } => {
                 decision.block(Blocked::Delivery { name: name.clone(), why: why.clone(), hint: hint.clone() });
             }
-            DeliveryState::Unknown(why) => decision.wait(None, format!("delivery `{name}`: {why}").into()),
+            DeliveryState::Unknown { why, hint } => {
+                let why = format!("delivery `{name}`: {why}").into();
+                decision.wait_for(Waiting { cluster: None, why, hint: hint.clone() });
+            }
         }
     }
 }

@@ -35,7 +35,9 @@ fn restart(subject: &Subject<'_>, record: &Record, slot: &Slot) -> Option<Step> 
 /// A place that cannot be written now, and why: what is published there must not be retired before it is.
 pub(super) fn undeliverable(subject: &Subject<'_>, slot: &Slot) -> Option<String> {
     subject.facts.deliveries.iter().find_map(|(name, state)| match state {
-        DeliveryState::Refused { why, .. } | DeliveryState::Unknown(why) => Some(format!("delivery `{name}`: {why}")),
+        DeliveryState::Refused { why, .. } | DeliveryState::Unknown { why, .. } => {
+            Some(format!("delivery `{name}`: {why}"))
+        }
         DeliveryState::Ahead(generation) if *generation >= slot.generation => {
             Some(format!("delivery `{name}` carries generation {generation}"))
         }
@@ -52,7 +54,7 @@ fn undelivered(subject: &Subject<'_>, slot: &Slot) -> BTreeSet<DeliveryName> {
         DeliveryState::Pending { .. } | DeliveryState::InStep => true,
         // Never over a higher generation (R4); a recovery goes above it.
         DeliveryState::Ahead(generation) => *generation < slot.generation,
-        DeliveryState::Surplus | DeliveryState::Refused { .. } | DeliveryState::Unknown(_) => false,
+        DeliveryState::Surplus | DeliveryState::Refused { .. } | DeliveryState::Unknown { .. } => false,
     };
     let due = subject.facts.deliveries.iter().filter(|(_, state)| is_due(state));
     let due = due.map(|(name, _)| name).filter(|name| !subject.progress.delivered.contains_key(*name));

@@ -1,7 +1,5 @@
 //! What can go wrong with one Secret.
 
-use std::sync::Arc;
-
 use crate::diagnostic::{Disposition, Hint};
 use crate::k8s::{K8sError, Keeper};
 use crate::names::NamespacedName;
@@ -48,6 +46,18 @@ pub enum SecretError {
         /// Where.
         place: SecretPlace,
     },
+    /// It was written to another cluster than the one that is there now.
+    #[error(
+        "Secret `{place}` was delivered to another Kubernetes cluster (`{recorded}`) than the one that is there now (`{found}`)"
+    )]
+    OtherCluster {
+        /// Where.
+        place: SecretPlace,
+        /// The id of the cluster that it was written to.
+        recorded: String,
+        /// The id of the one that is there.
+        found: String,
+    },
     /// What the record names is no place of a Secret.
     #[error("`{target}` is no place of a Secret")]
     Place {
@@ -63,7 +73,7 @@ pub enum SecretError {
         place: SecretPlace,
         /// Why not.
         #[source]
-        source: Arc<K8sError>,
+        source: K8sError,
     },
 }
 
@@ -81,6 +91,7 @@ impl SecretError {
             | Self::OfOtherUser { .. }
             | Self::OtherType { .. }
             | Self::Immutable { .. }
+            | Self::OtherCluster { .. }
             | Self::Place { .. } => Disposition::Stall,
         }
     }
@@ -100,6 +111,10 @@ impl SecretError {
                 place.namespace, place.name
             )),
             Self::Unsettled { .. } => Some("look who else writes it: `managedFields` names them".to_owned()),
+            Self::OtherCluster { found, .. } => Some(format!(
+                "point the kubeconfig back to the other one; or, if this one is to have the credentials from now on, say so once: \
+                 `kastellan apply --accept-cluster {found}`"
+            )),
             Self::Place { .. } => None,
             Self::Api { source, .. } => source.hint(),
         }

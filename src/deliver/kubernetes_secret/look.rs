@@ -1,7 +1,6 @@
 //! Looks at many Secrets in few requests, without their data.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -17,8 +16,16 @@ pub const LIST_FROM: usize = 4;
 
 type ByPlace = BTreeMap<SecretPlace, Found>;
 
-/// `None` for a Secret that is not there.
-pub(super) type Found = Result<Option<SecretMeta>, Arc<K8sError>>;
+/// What stands at one place.
+#[derive(Clone)]
+pub(super) struct Looked {
+    /// `None` for a Secret that is not there.
+    pub meta: Option<SecretMeta>,
+    /// Which cluster that is; `None` where we may not know.
+    pub cluster_id: Option<String>,
+}
+
+pub(super) type Found = Result<Looked, K8sError>;
 
 /// What is found at each place, in the order given.
 pub(super) async fn look_all(kubernetes: &Kubernetes, places: &[&SecretPlace]) -> Vec<Found> {
@@ -28,7 +35,10 @@ pub(super) async fn look_all(kubernetes: &Kubernetes, places: &[&SecretPlace]) -
     }
     let looks = folders.into_iter().map(|((context, namespace), places)| async move {
         match kubernetes.cluster(context).await {
-            Ok(cluster) => look_into(&cluster, namespace, &places).await,
+            Ok(cluster) => match cluster.id().await {
+                Ok(id) => look_into(&cluster, id, namespace, &places).await,
+                Err(error) => same(&places, error),
+            },
             Err(error) => same(&places, error),
         }
     });
@@ -37,25 +47,31 @@ pub(super) async fn look_all(kubernetes: &Kubernetes, places: &[&SecretPlace]) -
     places.iter().map(|place| found.get(place).cloned().expect("every place was looked at")).collect()
 }
 
-async fn look_into(cluster: &Cluster, namespace: &Segment, places: &BTreeSet<&SecretPlace>) -> ByPlace {
+async fn look_into(
+    cluster: &Cluster,
+    id: Option<&str>,
+    namespace: &Segment,
+    places: &BTreeSet<&SecretPlace>,
+) -> ByPlace {
+    let looked = |meta| Looked { meta, cluster_id: id.map(str::to_owned) };
     if places.len() >= LIST_FROM {
         match cluster.list(namespace).await {
             Ok(all) => {
                 let mut all = all.into_iter().map(|meta| (meta.name.clone(), meta)).collect::<BTreeMap<_, _>>();
-                return places.iter().map(|&place| (place.clone(), Ok(all.remove(place.name.as_str())))).collect();
+                let mut found = |place: &SecretPlace| looked(all.remove(place.name.as_str()));
+                return places.iter().map(|&place| (place.clone(), Ok(found(place)))).collect();
             }
             // Whoever may see some Secrets alone has no right to list.
             Err(K8sError::Refused(Refusal::Unauthorized { .. })) => {}
             Err(error) => return same(places, error),
         }
     }
-    let looks = places.iter().map(|&place| async move {
-        (place.clone(), cluster.look(&place.namespace, &place.name).await.map_err(Arc::new))
-    });
+    let looks = places
+        .iter()
+        .map(|&place| async move { (place.clone(), cluster.look(&place.namespace, &place.name).await.map(looked)) });
     stream::iter(looks).buffer_unordered(AT_ONCE).collect().await
 }
 
 fn same(places: &BTreeSet<&SecretPlace>, error: K8sError) -> ByPlace {
-    let error = Arc::new(error);
     places.iter().map(|&place| (place.clone(), Err(error.clone()))).collect()
 }

@@ -8,6 +8,9 @@
 //! deliver    apply, on condition of what the record has ──refused──> read, judge, apply on condition of what was read (R4)
 //! withdraw   look, judge ──> delete, or give our fields up where somebody else has data in it
 //! ```
+//!
+//! What was written to one cluster is neither written to nor looked for in another one: a context may come to mean another
+//! cluster, where every Secret would look absent, and be made anew. A person accepts such a cluster by its id.
 
 mod error;
 mod look;
@@ -22,7 +25,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use self::look::{Found, look_all};
+use self::look::{Found, Looked, look_all};
 use self::stamp::{Ours, judge};
 use super::{Delivery, DeliveryError, DeliveryFact, DeliveryRequest, Shipment, Target, Withdrawal};
 use crate::credential::DeliveryRecord;
@@ -42,6 +45,8 @@ const ROUNDS_MAX: usize = 4;
 /// What the record keeps of a written Secret.
 const UID: &str = "uid";
 const RESOURCE_VERSION: &str = "resource_version";
+/// [`Cluster::id`] of where it was written; left out where that is not known.
+const CLUSTER_ID: &str = "cluster_id";
 
 /// Delivers to Kubernetes Secrets.
 #[derive(Debug)]
@@ -63,6 +68,23 @@ impl KubernetesSecretDelivery {
         self.kubernetes.cluster(place.context.as_deref()).await.map_err(api(what, place))
     }
 
+    /// Refuses a cluster that is not the one that the record names, unless a person accepts it.
+    fn check_cluster(
+        &self,
+        place: &SecretPlace,
+        recorded: Option<&DeliveryRecord>,
+        id: Option<&str>,
+    ) -> Result<(), SecretError> {
+        let recorded = recorded.and_then(|recorded| recorded_cluster_id(recorded, place.context.as_deref()));
+        match (recorded, id) {
+            (Some(recorded), Some(found)) if recorded != found && !self.kubernetes.accepts(found) => {
+                let (recorded, found) = (recorded.to_owned(), found.to_owned());
+                Err(SecretError::OtherCluster { place: place.clone(), recorded, found })
+            }
+            (Some(_) | None, Some(_) | None) => Ok(()),
+        }
+    }
+
     async fn ship(&self, shipment: &Shipment) -> Result<DeliveryRecord, DeliveryError> {
         let Shipment { request, credential } = shipment;
         let secret = secret_target(&request.target);
@@ -81,13 +103,20 @@ impl KubernetesSecretDelivery {
             annotations,
             data: data.map_err(DeliveryError::Render)?,
         };
-        let version = self.settle(request, credential.generation, &manifest).await?;
+        let cluster = self.cluster(&secret.place, "write").await?;
+        let id = cluster.id().await.map_err(api("look at", &secret.place))?;
+        self.check_cluster(&secret.place, request.recorded.as_ref(), id)?;
+        let version = self.settle(&cluster, request, credential.generation, &manifest).await?;
+        // The same object is in the same cluster, whether we may still see which that is or not.
+        let before = recorded(request).filter(|recorded| recorded.written.get(UID) == Some(&version.uid));
+        let id = id.or_else(|| before?.written.get(CLUSTER_ID).map(String::as_str)).map(str::to_owned);
         let written = [(UID, version.uid), (RESOURCE_VERSION, version.resource_version)];
+        let written = written.into_iter().chain(id.map(|id| (CLUSTER_ID, id)));
         Ok(DeliveryRecord {
             kind: Self::KIND.to_owned(),
             target: request.target.text(),
             digest,
-            written: written.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            written: written.map(|(key, value)| (key.to_owned(), value)).collect(),
         })
     }
 
@@ -95,13 +124,13 @@ impl KubernetesSecretDelivery {
     /// still holds, nothing has to be read.
     async fn settle(
         &self,
+        cluster: &Cluster,
         request: &DeliveryRequest,
         newest: Generation,
         manifest: &Manifest,
     ) -> Result<ObjectVersion, DeliveryError> {
         let secret = secret_target(&request.target);
         let place = &secret.place;
-        let cluster = self.cluster(place, "write").await?;
         let mut condition = recorded_version(request).map_or(Condition::Absent, Condition::Is);
         let mut judged = false;
         for _ in 0..ROUNDS_MAX {
@@ -136,6 +165,8 @@ impl KubernetesSecretDelivery {
         let target = &withdrawal.recorded.target;
         let place = SecretPlace::parse(target).ok_or_else(|| SecretError::Place { target: target.clone() })?;
         let cluster = self.cluster(&place, "remove").await?;
+        let id = cluster.id().await.map_err(api("look at", &place))?;
+        self.check_cluster(&place, Some(&withdrawal.recorded), id)?;
         for _ in 0..ROUNDS_MAX {
             let found = cluster.look(&place.namespace, &place.name).await.map_err(api("look at", &place))?;
             let Some(meta) = found else { return Ok(()) };
@@ -155,6 +186,48 @@ impl KubernetesSecretDelivery {
             }
         }
         Err(SecretError::Unsettled { place }.into())
+    }
+
+    fn fact(&self, request: &DeliveryRequest, found: Found) -> DeliveryFact {
+        let secret = secret_target(&request.target);
+        if let Err(error) = can_carry_in_secret(&request.connection) {
+            return DeliveryFact::Blocked(DeliveryError::Render(error));
+        }
+        let Looked { meta, cluster_id } = match found {
+            Ok(looked) => looked,
+            Err(error) => return DeliveryFact::Unknown(api("look at", &secret.place)(error).into()),
+        };
+        if let Err(error) = self.check_cluster(&secret.place, request.recorded.as_ref(), cluster_id.as_deref()) {
+            return DeliveryFact::Blocked(error.into());
+        }
+        let Some(meta) = meta else { return DeliveryFact::Missing };
+        // A first generation is at least 1.
+        let newest = request.published.as_ref().map_or(Generation::NONE.next(), |(generation, _)| *generation);
+        let untouched = recorded_version(request).is_some_and(|version| version == meta.version);
+        if !untouched {
+            match judge(&secret.place, &request.user, newest, &meta) {
+                Ok(Ours::Stamped) => {}
+                Ok(Ours::Not(keeper)) if secret.adopt => {
+                    let keeper = keeper.map(|keeper| keeper.to_string());
+                    return DeliveryFact::Adoptable { keeper };
+                }
+                Ok(Ours::Not(keeper)) => {
+                    return DeliveryFact::Blocked(SecretError::Foreign { place: secret.place.clone(), keeper }.into());
+                }
+                Err(error) => return DeliveryFact::Blocked(error),
+            }
+        }
+        let in_date = match (recorded(request), &request.published) {
+            (Some(recorded), Some(published)) => recorded.digest == digest(request, published),
+            // Nobody knows what it was made of: compare.
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        match (in_date, untouched) {
+            (true, true) => DeliveryFact::InStep,
+            (true, false) => DeliveryFact::Touched,
+            (false, _) => DeliveryFact::Outdated,
+        }
     }
 
     /// Takes our fields out of a Secret in which somebody else has data: an adopted one, or one that others add keys to.
@@ -198,7 +271,7 @@ impl Delivery for KubernetesSecretDelivery {
     fn observe(&self, requests: &[DeliveryRequest]) -> Vec<DeliveryFact> {
         let places = requests.iter().map(|request| &secret_target(&request.target).place).collect::<Vec<_>>();
         let found = block_on(look_all(&self.kubernetes, &places));
-        requests.iter().zip(found).map(|(request, found)| fact(request, found)).collect()
+        requests.iter().zip(found).map(|(request, found)| self.fact(request, found)).collect()
     }
 
     fn deliver(&self, shipments: &[Shipment]) -> Results<DeliveryRecord> {
@@ -220,8 +293,8 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Handle::current().block_on(work)
 }
 
-fn api<E: Into<Arc<K8sError>>>(what: &'static str, place: &SecretPlace) -> impl FnOnce(E) -> SecretError {
-    move |source| SecretError::Api { what, place: place.clone(), source: source.into() }
+fn api(what: &'static str, place: &SecretPlace) -> impl FnOnce(K8sError) -> SecretError {
+    move |source| SecretError::Api { what, place: place.clone(), source }
 }
 
 fn secret_target(target: &Target) -> &SecretDelivery {
@@ -238,52 +311,22 @@ fn digest(request: &DeliveryRequest, (generation, rotation_id): &(Generation, Ro
 }
 
 /// What the record says of this very place; `None` where nothing was written there yet, as far as it knows.
+fn recorded(request: &DeliveryRequest) -> Option<&DeliveryRecord> {
+    request.recorded.as_ref().filter(|recorded| recorded.target == request.target.text())
+}
+
+/// The cluster that a context meant when a delivery was written there, by [`Cluster::id`]; `None` where that is not known.
+pub fn recorded_cluster_id<'r>(recorded: &'r DeliveryRecord, context: Option<&str>) -> Option<&'r str> {
+    let id = recorded.written.get(CLUSTER_ID).filter(|_| recorded.kind == KubernetesSecretDelivery::KIND)?;
+    SecretPlace::parse(&recorded.target).filter(|place| place.context.as_deref() == context).map(|_| id.as_str())
+}
+
 fn recorded_version(request: &DeliveryRequest) -> Option<ObjectVersion> {
-    let recorded = request.recorded.as_ref().filter(|recorded| recorded.target == request.target.text())?;
+    let recorded = recorded(request)?;
     Some(ObjectVersion {
         uid: recorded.written.get(UID)?.clone(),
         resource_version: recorded.written.get(RESOURCE_VERSION)?.clone(),
     })
-}
-
-fn fact(request: &DeliveryRequest, found: Found) -> DeliveryFact {
-    let secret = secret_target(&request.target);
-    if let Err(error) = can_carry_in_secret(&request.connection) {
-        return DeliveryFact::Blocked(DeliveryError::Render(error));
-    }
-    let meta = match found {
-        Ok(Some(meta)) => meta,
-        Ok(None) => return DeliveryFact::Missing,
-        Err(error) => return DeliveryFact::Unknown(api("look at", &secret.place)(error).into()),
-    };
-    // A first generation is at least 1.
-    let newest = request.published.as_ref().map_or(Generation::NONE.next(), |(generation, _)| *generation);
-    let untouched = recorded_version(request).is_some_and(|version| version == meta.version);
-    if !untouched {
-        match judge(&secret.place, &request.user, newest, &meta) {
-            Ok(Ours::Stamped) => {}
-            Ok(Ours::Not(keeper)) if secret.adopt => {
-                let keeper = keeper.map(|keeper| keeper.to_string());
-                return DeliveryFact::Adoptable { keeper };
-            }
-            Ok(Ours::Not(keeper)) => {
-                return DeliveryFact::Blocked(SecretError::Foreign { place: secret.place.clone(), keeper }.into());
-            }
-            Err(error) => return DeliveryFact::Blocked(error),
-        }
-    }
-    let recorded = request.recorded.as_ref().filter(|recorded| recorded.target == request.target.text());
-    let in_date = match (recorded, &request.published) {
-        (Some(recorded), Some(published)) => recorded.digest == digest(request, published),
-        // Nobody knows what it was made of: compare.
-        (None, _) => true,
-        (Some(_), None) => false,
-    };
-    match (in_date, untouched) {
-        (true, true) => DeliveryFact::InStep,
-        (true, false) => DeliveryFact::Touched,
-        (false, _) => DeliveryFact::Outdated,
-    }
 }
 
 /// Refuses what may not be written over.

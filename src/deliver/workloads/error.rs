@@ -19,6 +19,18 @@ pub enum WorkloadError {
         /// Which.
         workload: Workload,
     },
+    /// It is looked for in another cluster than the Secret that it reads was written to.
+    #[error(
+        "{workload} is not looked for: there is another Kubernetes cluster (`{found}`) than the Secret was delivered to (`{recorded}`)"
+    )]
+    OtherCluster {
+        /// Which.
+        workload: Workload,
+        /// The id of the cluster that the Secret was written to.
+        recorded: String,
+        /// The id of the one that is there.
+        found: String,
+    },
     /// The API was not asked, or did not do it.
     #[error("failed to {what} {workload}")]
     Api {
@@ -37,7 +49,7 @@ impl WorkloadError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Unsettled { .. } => Disposition::Retry,
-            Self::NoSelector { .. } => Disposition::Stall,
+            Self::NoSelector { .. } | Self::OtherCluster { .. } => Disposition::Stall,
             Self::Api { source, .. } => source.disposition(),
         }
     }
@@ -47,6 +59,7 @@ impl WorkloadError {
         match self {
             Self::Unsettled { .. } => Some("look who makes it anew".to_owned()),
             Self::NoSelector { .. } => Some("take it out of `restart`, and restart it by other means".to_owned()),
+            Self::OtherCluster { .. } => None,
             Self::Api { source, .. } => match source.refusal() {
                 // The general word is about namespaces to deliver to.
                 Some(Refusal::NoNamespace { .. }) => Some("take it out of `restart`".to_owned()),

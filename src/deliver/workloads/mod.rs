@@ -28,6 +28,18 @@ const ROUNDS_MAX: usize = 3;
 /// One workload of one user.
 pub type OfUser<'a> = (&'a NamespacedName, &'a Workload);
 
+/// One that an old credential waits for.
+#[derive(Debug, Clone, Copy)]
+pub struct Awaited<'a> {
+    /// Whose.
+    pub user: &'a NamespacedName,
+    /// Which.
+    pub workload: &'a Workload,
+    /// The cluster that the Secret was written to which it reads, where that is known. In another one a workload of the same
+    /// name tells nothing.
+    pub cluster_id: Option<&'a str>,
+}
+
 /// The workloads of every cluster that documents name.
 #[derive(Debug, Clone)]
 pub struct Workloads {
@@ -56,8 +68,8 @@ impl Workloads {
     ///
     /// # Errors
     /// By workload, in the order given: it could not be seen.
-    pub async fn look(&self, asked: &[OfUser<'_>]) -> Vec<Result<Option<WorkloadSeen>, WorkloadError>> {
-        let all = asked.iter().map(|&(user, workload)| self.look_at(user, workload));
+    pub async fn look(&self, asked: &[Awaited<'_>]) -> Vec<Result<Option<WorkloadSeen>, WorkloadError>> {
+        let all = asked.iter().map(|&awaited| self.look_at(awaited));
         stream::iter(all).buffered(AT_ONCE).collect().await
     }
 
@@ -83,8 +95,17 @@ impl Workloads {
         Err(WorkloadError::Unsettled { workload: workload.clone() })
     }
 
-    async fn look_at(&self, user: &NamespacedName, workload: &Workload) -> Result<Option<WorkloadSeen>, WorkloadError> {
+    async fn look_at(&self, awaited: Awaited<'_>) -> Result<Option<WorkloadSeen>, WorkloadError> {
+        let Awaited { user, workload, cluster_id } = awaited;
         let cluster = self.cluster(workload, "look at").await?;
+        let there = cluster.id().await.map_err(api("look at", workload))?;
+        if let (Some(recorded), Some(found)) = (cluster_id, there)
+            && recorded != found
+            && !self.kubernetes.accepts(found)
+        {
+            let (recorded, found) = (recorded.to_owned(), found.to_owned());
+            return Err(WorkloadError::OtherCluster { workload: workload.clone(), recorded, found });
+        }
         let found = cluster.workload(workload).await.map_err(api("look at", workload))?;
         let Some(mut found) = found else { return Ok(None) };
         let key = marker(user).key;

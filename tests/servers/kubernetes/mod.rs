@@ -4,10 +4,14 @@ mod bad_days;
 mod clients;
 #[cfg(feature = "crash-points")]
 mod crashes;
+mod in_pod;
 mod life;
+mod logins;
 mod meddler;
+mod other_cluster;
 mod refusals;
 mod rollout;
+mod silent;
 mod strangers;
 
 use std::path::PathBuf;
@@ -54,6 +58,28 @@ impl Stage {
         let account = format!("{}/kastellan", self.namespace);
         let printed = self.operator.run(&["policy", "kubernetes", "--service-account", &account]).exits(0);
         self.kubernetes.apply_yaml(&printed.stdout);
+    }
+
+    /// Gives Kastellan every right to Secrets of the namespace in a cluster, whatever leads there and whatever is declared.
+    fn allow_everything(&self, kubernetes: &Kubernetes) {
+        let path = |plural: &str| format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/{plural}", self.namespace);
+        let rules = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]}]);
+        kubernetes.create(&path("roles"), &json!({"metadata": {"name": "all"}, "rules": rules}));
+        kubernetes.create(
+            &path("rolebindings"),
+            &json!({
+                "metadata": {"name": "all"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "all"},
+                "subjects": [{"kind": "ServiceAccount", "name": "kastellan", "namespace": self.namespace}],
+            }),
+        );
+    }
+
+    /// What the kubeconfig logs in with.
+    fn token(&self) -> String {
+        let text = std::fs::read_to_string(&self.kubeconfig).unwrap();
+        let kubeconfig: Value = serde_json::from_str(&text).unwrap();
+        kubeconfig["users"][0]["user"]["token"].as_str().unwrap().to_owned()
     }
 
     fn secret(&self, name: &str) -> Value {

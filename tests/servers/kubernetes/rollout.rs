@@ -5,6 +5,7 @@ use kastellan::names::Mechanism;
 use kastellan::secret::Secret;
 use serde_json::{Value, json};
 
+use super::other_cluster::twin;
 use super::{Stage, name, version_of};
 use crate::operator::Transport;
 use crate::stack::kafka::Login;
@@ -208,6 +209,24 @@ fn a_workload_that_is_gone_is_waited_for_and_one_without_replicas_is_not() {
     scene.roll_out("deployments", "idle");
     scene.holds(&old, &format!("(StatefulSet `{namespace}/gone`: it is not there; take it out of `restart`"), 4);
     scene.restart(&workloads[..2], ROLLOUT);
+    scene.is_over();
+}
+
+#[test]
+fn a_workload_in_another_cluster_ends_no_rotation() {
+    let mut scene = Scene::new("elsewhere", KafkaVersion::V4_3_1, &[("deployments", "api")], ROLLOUT);
+    let (old, here) = (scene.mounted(), scene.stage.kubeconfig.display().to_string());
+    scene.rotate().exits(0);
+    // Scaled to zero and without a pod: in the right cluster nobody would hold the old credential any more.
+    let (twin, elsewhere) = twin(&scene.stage);
+    twin.with_controllers().workload(&scene.stage.namespace, "deployments", "api", 0);
+    scene.stage.operator.set("KUBECONFIG", &elsewhere);
+    let says = format!("Deployment `{}/api` is not looked for: there is another", scene.stage.namespace);
+    scene.stage.operator.apply(&[]).exits(4).says(&says);
+    scene.logs_in(&old);
+    scene.logs_in(&scene.mounted());
+    scene.stage.operator.set("KUBECONFIG", &here);
+    scene.roll_out("deployments", "api");
     scene.is_over();
 }
 

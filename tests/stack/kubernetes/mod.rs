@@ -81,8 +81,8 @@ impl Kubernetes {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(StackError::io("start a runtime"))?;
-        let url = format!("https://{address}");
-        let path = kubeconfig_file(folder.path(), &url, "admin.kubeconfig", &[("admin", &token)])?;
+        let admin = ("admin", format!("https://{address}"), json!({"token": token}));
+        let path = kubeconfig_file(folder.path(), "admin.kubeconfig", &[(admin.0, &admin.1, admin.2)])?;
         let (client, stranger) = runtime.block_on(clients(&path));
         let kubernetes = Self {
             folder,
@@ -246,14 +246,35 @@ impl Kubernetes {
 
     /// A kubeconfig with one context for each token, the first of them the current one.
     pub fn kubeconfig(&self, contexts: &[(&str, &str)]) -> PathBuf {
-        self.kubeconfig_by(&format!("https://{}", self.address), contexts)
+        self.kubeconfig_by(&self.url(), contexts)
     }
 
     /// The same by another address.
     pub fn kubeconfig_by(&self, url: &str, contexts: &[(&str, &str)]) -> PathBuf {
+        let contexts = contexts.iter().map(|(name, token)| (*name, url, json!({"token": token})));
+        self.kubeconfig_of(&contexts.collect::<Vec<_>>())
+    }
+
+    /// A kubeconfig with these contexts, the first of them the current one: each with an address and a `user`.
+    pub fn kubeconfig_of(&self, contexts: &[(&str, &str, Value)]) -> PathBuf {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("{}.kubeconfig", COUNT.fetch_add(1, Ordering::Relaxed));
-        kubeconfig_file(self.folder.path(), url, &name, contexts).unwrap_or_else(|error| panic!("{}", error.chain()))
+        kubeconfig_file(self.folder.path(), &name, contexts).unwrap_or_else(|error| panic!("{}", error.chain()))
+    }
+
+    /// Where a client finds it, e.g. `https://127.0.0.1:10250`.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// What a pod would find of a service account: a folder with `token`, `ca.crt` and `namespace`.
+    pub fn mount_account(&self, folder: &Path, namespace: &str, token: &str) -> Result<(), StackError> {
+        let authority = std::fs::read_to_string(self.folder.path().join("certificates/apiserver.crt"));
+        let authority = authority.map_err(StackError::io("read the API server's certificate"))?;
+        for (name, text) in [("token", token), ("ca.crt", &authority), ("namespace", namespace)] {
+            write_private(folder.join(name), text)?;
+        }
+        Ok(())
     }
 }
 
@@ -330,19 +351,20 @@ fn secret_text() -> Result<String, StackError> {
     Ok(String::from_utf8_lossy(&output.stdout).split_whitespace().collect())
 }
 
-fn kubeconfig_file(folder: &Path, url: &str, name: &str, contexts: &[(&str, &str)]) -> Result<PathBuf, StackError> {
-    let users = contexts.iter().map(|(name, token)| json!({"name": name, "user": {"token": token}}));
-    let named = contexts.iter().map(|(name, _)| json!({"name": name, "context": {"cluster": "test", "user": name}}));
+fn kubeconfig_file(folder: &Path, name: &str, contexts: &[(&str, &str, Value)]) -> Result<PathBuf, StackError> {
+    let clusters = contexts.iter().map(|(name, url, _)| {
+        let authority = folder.join("certificates/apiserver.crt");
+        json!({"name": name, "cluster": {"server": url, "certificate-authority": authority}})
+    });
+    let users = contexts.iter().map(|(name, _, user)| json!({"name": name, "user": user}));
+    let named = contexts.iter().map(|(name, _, _)| json!({"name": name, "context": {"cluster": name, "user": name}}));
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "test", "cluster": {
-            "server": url,
-            "certificate-authority": folder.join("certificates/apiserver.crt"),
-        }}],
+        "clusters": clusters.collect::<Vec<_>>(),
         "users": users.collect::<Vec<_>>(),
         "contexts": named.collect::<Vec<_>>(),
-        "current-context": contexts.first().map(|(name, _)| *name),
+        "current-context": contexts.first().map(|(name, _, _)| *name),
     });
     write_private(folder.join(name), &config.to_string())
 }
