@@ -187,7 +187,7 @@ fn takes_the_secret_over(stage: &Strimzi, one: &str, before: &Value) {
     let account = format!("{}/kastellan", stage.namespace);
     let policy = operator.run(&["policy", "kubernetes", "--service-account", &account]).exits(0);
     stage.kubernetes.apply_yaml(&policy.stdout);
-    operator.plan(&[]).exits(0).says("is taken over");
+    operator.plan(&[]).exits(0).says("take over Secret");
     operator.apply(&[]).exits(0);
     let taken = stage.secret(one);
     assert_eq!((&taken["data"], &taken["type"]), (&before["data"], &before["type"]));
