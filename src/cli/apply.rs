@@ -20,7 +20,7 @@ async fn apply(arguments: ApplyArguments) -> Result<ExitStatus, ExitStatus> {
             (saved.documents, saved.request, Consent::ToDigest(saved.digest))
         }
         None => {
-            let documents = documents::read_for_pass(&arguments.files)?;
+            let (documents, _) = documents::read_for_pass(&arguments.files)?;
             let request = Request::new(arguments.pass, &documents)?;
             (documents, request, Consent::by_flag(arguments.auto_approve))
         }

@@ -416,12 +416,12 @@ pub(super) enum PolicyCommand {
     },
     /// The Vault policy of Kastellan's own token
     #[command(
-        after_help = "Examples:\n  kastellan policy vault | vault policy write kastellan -\n  kastellan policy vault --purpose plan | vault policy write kastellan-plan -"
+        after_help = "Examples:\n  kastellan policy vault | vault policy write kastellan -\n  kastellan policy vault --purpose plan | vault policy write kastellan-plan -\n  kastellan policy vault --purpose import | vault policy write kastellan-import -"
     )]
     Vault {
         /// What Kastellan is to be able to do
         #[arg(long, value_enum, default_value = "apply")]
-        purpose: PurposeArgument,
+        purpose: VaultPurposeArgument,
         /// The store, where there is more than one in Vault
         #[arg(long, value_name = "NAME")]
         store: Option<crate::names::StoreName>,
@@ -460,6 +460,17 @@ pub(super) enum PurposeArgument {
     Plan,
     /// Change things.
     Apply,
+}
+
+/// What a policy of Vault is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum VaultPurposeArgument {
+    /// Look only.
+    Plan,
+    /// Change things.
+    Apply,
+    /// Read passwords for `import`, where nothing is kept.
+    Import,
 }
 
 #[derive(Debug, Args)]

@@ -56,7 +56,7 @@ async fn pass(what: Ask, whom: Whom, consent: &Consent, hand: HandArguments) -> 
 }
 
 async fn carry(what: Ask, whom: Whom, consent: &Consent, hand: HandArguments) -> Result<ExitStatus, ExitStatus> {
-    let documents = documents::read_for_pass(&hand.files)?;
+    let (documents, warnings) = documents::read_for_pass(&hand.files)?;
     let namespace = hand.namespace.as_ref();
     let users = match whom {
         Whom::Named(names) => users::named(&names, namespace, documents.users.keys())?,
@@ -75,7 +75,7 @@ async fn carry(what: Ask, whom: Whom, consent: &Consent, hand: HandArguments) ->
             PlainFormat::Text => Format::Text,
             PlainFormat::Json => Format::Json,
         };
-        return plan::look(&documents, &request, format, hand.save.as_deref(), false).await;
+        return plan::look(&documents, warnings, &request, format, hand.save.as_deref(), false).await;
     }
     let mode = if hand.take_over_store { Mode::TakeOver } else { Mode::Change };
     carry_out(documents, &request, mode, consent, hand.output).await

@@ -24,21 +24,21 @@ pub(super) fn read(arguments: &FileArguments) -> Result<Documents, ExitStatus> {
     read_with_warnings(arguments).map(|(documents, _)| documents)
 }
 
-/// As [`read`], and says how many warnings there are.
+/// As [`read`], and says how many warnings there are; hands them all back.
 ///
 /// # Errors
 /// The status to exit with; everything is said already.
-pub(super) fn read_for_pass(arguments: &FileArguments) -> Result<Documents, ExitStatus> {
-    let (documents, mut warnings) = read_with_warnings(arguments)?;
+pub(super) fn read_for_pass(arguments: &FileArguments) -> Result<(Documents, Findings), ExitStatus> {
+    let (documents, warnings) = read_with_warnings(arguments)?;
     // What undoes a pass every two minutes is said in full.
-    let (urgent, rest) = warnings.0.into_iter().partition(|finding| finding.code == "other-operator");
+    let (urgent, rest) = warnings.0.iter().cloned().partition(|finding| finding.code == "other-operator");
     output::findings(&Findings(urgent));
-    warnings = Findings(rest);
-    if !warnings.0.is_empty() {
-        let count = counted(warnings.0.len(), "warning");
+    let rest: Vec<Finding> = rest;
+    if !rest.is_empty() {
+        let count = counted(rest.len(), "warning");
         output::note(&format!("{count} about the documents: see `kastellan validate`\n"));
     }
-    Ok(documents)
+    Ok((documents, warnings))
 }
 
 fn read_with_warnings(arguments: &FileArguments) -> Result<(Documents, Findings), ExitStatus> {

@@ -51,21 +51,49 @@ async fn import(arguments: &ImportArguments) -> Result<ExitStatus, ExitStatus> {
     })?;
     let cluster = pick_cluster(&documents, arguments.cluster.clone())?;
     let store = store_put::pick_store(&documents, arguments.store.clone())?;
-    let candidates = import_sources::read(arguments, &surroundings::read()).await?;
-    let opened = Documents {
-        stores: documents.stores.clone(),
-        clusters: documents.clusters.clone().into_iter().filter(|(name, _)| *name == cluster).collect(),
-        users: BTreeMap::new(),
-    };
-    let mode = if arguments.dry_run { Mode::Look } else { Mode::Change };
-    let links = passes::open(&opened, mode, surroundings::read()).await?;
-    if links.stores.values().any(|link| link.known().is_none()) {
-        return Err(ExitStatus::Failed);
+    for place in &arguments.passwords_from_store {
+        let name = store_put::pick_store(&documents, Some(place.store.clone()))?;
+        if !place.is_within(&documents.stores[&name].inputs) {
+            return Err(store_put::refuse_outside_inputs(&place.path, &name));
+        }
     }
+    let mut candidates = import_sources::read(arguments, &surroundings::read()).await?;
+    let links = open(arguments, &documents, &cluster, &store).await?;
+    let given = &arguments.passwords_from_store;
+    candidates.extend(import_sources::of_stores(given, &arguments.namespace, &links).await?);
+    import_sources::name_once(&mut candidates);
     let (imported, before, refused) = (Vec::new(), Vec::new(), Vec::new());
     let mut import = Import { arguments, cluster, store, texts, documents, links, imported, before, refused };
     import.carry_out(candidates).await?;
     Ok(import.finish())
+}
+
+/// Opens the cluster and every store: for writing, unless passwords are only read there.
+async fn open(
+    arguments: &ImportArguments,
+    documents: &Documents,
+    cluster: &ClusterName,
+    store: &StoreName,
+) -> Result<Links, ExitStatus> {
+    let given = arguments.passwords_from_store.iter().map(|place| &place.store).collect::<BTreeSet<_>>();
+    let mode = match (arguments.dry_run, given.is_empty()) {
+        (true, true) => Mode::Look,
+        (true, false) => Mode::Open,
+        (false, _) => Mode::Change,
+    };
+    let is_read_only = |name: &StoreName| mode == Mode::Change && name != store && given.contains(name);
+    let (only_read, stores) = documents.stores.clone().into_iter().partition(|(name, _)| is_read_only(name));
+    let clusters = documents.clusters.clone().into_iter().filter(|(name, _)| name == cluster).collect();
+    let opened = Documents { stores, clusters, users: BTreeMap::new() };
+    let mut links = passes::open(&opened, mode, surroundings::read()).await?;
+    let only_read = Documents { stores: only_read, ..Documents::default() };
+    if !only_read.stores.is_empty() {
+        links.stores.extend(passes::open(&only_read, Mode::Open, surroundings::read()).await?.stores);
+    }
+    match links.stores.values().all(|link| link.known().is_some()) {
+        true => Ok(links),
+        false => Err(ExitStatus::Failed),
+    }
 }
 
 fn pick_cluster(documents: &Documents, named: Option<ClusterName>) -> Result<ClusterName, ExitStatus> {
@@ -99,7 +127,7 @@ impl Import<'_> {
         let mut proven = Vec::new();
         if !given.is_empty() {
             let verdicts = prove_given(&self.links, &self.cluster, given).await;
-            for (user, verdict) in verdicts.map_err(|unfit| say(&unfit))? {
+            for (user, verdict) in verdicts.map_err(|unfit| import_sources::say(&unfit))? {
                 match verdict {
                     Ok(one) => proven.push(one),
                     Err(unfit) => self.refuse(user, unfit),
@@ -345,11 +373,6 @@ struct ImportResult<'a> {
     #[serde(flatten)]
     view: &'a ImportView,
     traffic: Traffic,
-}
-
-fn say(unfit: &Unfit) -> ExitStatus {
-    output::error(&unfit.why, unfit.hint.as_ref());
-    ExitStatus::Failed
 }
 
 /// Writes a file that does not exist; one that says the same already is left as it is.

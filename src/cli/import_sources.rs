@@ -1,4 +1,4 @@
-//! Who is to be imported: what the resources, Secrets and lists that were named tell.
+//! Who is to be imported: what the resources, Secrets, lists and stores that were named tell.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -7,8 +7,8 @@ use std::path::Path;
 use super::import_arguments::{ImportArguments, Source};
 use super::{documents, output};
 use crate::diagnostic::ExitStatus;
-use crate::engine::{Surroundings, Unfit, read_secret_passwords};
-use crate::names::{NamespacedName, Segment, UserName};
+use crate::engine::{GivenPasswords, GivenPlace, Links, Surroundings, Unfit, read_given, read_secret_passwords};
+use crate::names::{NameError, NamespacedName, Segment, UserName};
 use crate::secret::{Secret, read_password_list};
 use crate::spec::{Origin, StrimziLogin, StrimziUser, read_strimzi};
 
@@ -29,7 +29,7 @@ pub(super) struct Candidate {
     pub password: Result<Secret, Unfit>,
 }
 
-/// Reads everything that the flags name.
+/// Reads the resources, Secrets and lists that the flags name.
 ///
 /// # Errors
 /// The status to exit with; everything is said already.
@@ -37,18 +37,41 @@ pub(super) async fn read(
     arguments: &ImportArguments,
     surroundings: &Surroundings,
 ) -> Result<Vec<Candidate>, ExitStatus> {
-    let mut candidates = match (arguments.from, &arguments.passwords) {
-        (Source::Strimzi, _) => of_strimzi(arguments, surroundings).await?,
-        (Source::Kafka, Some(list)) => of_list(list, &arguments.namespace)?,
-        (Source::Kafka, None) => Vec::new(),
-    };
+    match (arguments.from, &arguments.passwords) {
+        (Source::Strimzi, _) => of_strimzi(arguments, surroundings).await,
+        (Source::Kafka, Some(list)) => of_list(list, &arguments.namespace),
+        (Source::Kafka, None) => Ok(Vec::new()),
+    }
+}
+
+/// Reads the passwords that are in stores.
+///
+/// # Errors
+/// The status to exit with; everything is said already.
+pub(super) async fn of_stores(
+    places: &[GivenPlace],
+    namespace: &Segment,
+    links: &Links,
+) -> Result<Vec<Candidate>, ExitStatus> {
+    let mut candidates = Vec::new();
+    for place in places {
+        let GivenPasswords { users, left_out } = read_given(links, place).await.map_err(|unfit| say(&unfit))?;
+        left_out.iter().for_each(|why| output::note(&format!("left out: {why}")));
+        for (name, password) in users {
+            candidates.push(of_kafka(&name, password, namespace)?);
+        }
+    }
+    Ok(candidates)
+}
+
+/// Refuses everybody who is named a second time.
+pub(super) fn name_once(candidates: &mut [Candidate]) {
     let mut known = BTreeSet::new();
-    for candidate in &mut candidates {
+    for candidate in candidates {
         if !known.insert(candidate.user.clone()) {
             candidate.password = Err(Unfit::new("it is named twice").hint("name it once, with the right password"));
         }
     }
-    Ok(candidates)
 }
 
 async fn of_strimzi(arguments: &ImportArguments, surroundings: &Surroundings) -> Result<Vec<Candidate>, ExitStatus> {
@@ -71,10 +94,7 @@ async fn of_strimzi(arguments: &ImportArguments, surroundings: &Surroundings) ->
         true => Ok(Vec::new()),
         false => read_secret_passwords(surroundings, arguments.context.as_deref(), &secrets).await,
     };
-    let read = read.map_err(|Unfit { why, hint }| {
-        output::error(&why, hint.as_ref());
-        ExitStatus::Failed
-    })?;
+    let read = read.map_err(|unfit| say(&unfit))?;
     let mut read = read.into_iter();
     let mut candidates = Vec::with_capacity(named.len());
     for (StrimziUser { identity, login, .. }, secret) in named {
@@ -95,13 +115,19 @@ async fn of_strimzi(arguments: &ImportArguments, surroundings: &Surroundings) ->
 fn of_list(path: &Path, namespace: &Segment) -> Result<Vec<Candidate>, ExitStatus> {
     let list = read_list(path)?;
     let entries = read_password_list(&list).map_err(|error| wrong(&error.to_string()))?;
-    let candidates = entries.into_iter().map(|(name, password)| {
-        let named = |error: crate::names::NameError| wrong(&format!("{name:?} cannot be imported: {error}"));
-        let user = NamespacedName { namespace: namespace.clone(), name: Segment::parse(&name).map_err(named)? };
-        let username = UserName::parse(&name).map_err(named)?;
-        Ok(Candidate { user, username, origin: Origin::Kafka, password: Ok(password) })
-    });
-    candidates.collect()
+    entries.into_iter().map(|(name, password)| of_kafka(&name, Ok(password), namespace)).collect()
+}
+
+fn of_kafka(name: &str, password: Result<Secret, Unfit>, namespace: &Segment) -> Result<Candidate, ExitStatus> {
+    let named = |error: NameError| wrong(&format!("{name:?} cannot be imported: {error}"));
+    let user = NamespacedName { namespace: namespace.clone(), name: Segment::parse(name).map_err(named)? };
+    let username = UserName::parse(name).map_err(named)?;
+    Ok(Candidate { user, username, origin: Origin::Kafka, password })
+}
+
+pub(super) fn say(unfit: &Unfit) -> ExitStatus {
+    output::error(&unfit.why, unfit.hint.as_ref());
+    ExitStatus::Failed
 }
 
 fn wrong(message: &str) -> ExitStatus {

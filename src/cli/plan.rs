@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::arguments::{Format, PlanArguments};
-use super::passes::{Request, prepare};
+use super::passes::{Pass, Request, prepare};
 use super::{against, documents, output, saved_plan};
-use crate::diagnostic::ExitStatus;
+use crate::diagnostic::{ExitStatus, Findings};
 use crate::engine::Mode;
 use crate::spec::Documents;
 use crate::view::{PlanView, plan_markdown, plan_text};
@@ -20,10 +20,10 @@ async fn show(arguments: PlanArguments) -> Result<ExitStatus, ExitStatus> {
     if let Some(other) = &arguments.against {
         return against::show(&arguments, other);
     }
-    let documents = documents::read_for_pass(&arguments.files)?;
+    let (documents, warnings) = documents::read_for_pass(&arguments.files)?;
     let request = Request::new(arguments.pass, &documents)?;
     let PlanArguments { output, save, detailed_exitcode, .. } = arguments;
-    look(&documents, &request, output, save.as_deref(), detailed_exitcode).await
+    look(&documents, warnings, &request, output, save.as_deref(), detailed_exitcode).await
 }
 
 /// Shows what a pass would do, and saves it where that is asked for.
@@ -32,24 +32,26 @@ async fn show(arguments: PlanArguments) -> Result<ExitStatus, ExitStatus> {
 /// The status to exit with; everything is said already.
 pub(super) async fn look(
     documents: &Documents,
+    warnings: Findings,
     request: &Request,
     format: Format,
     save: Option<&Path>,
     detailed: bool,
 ) -> Result<ExitStatus, ExitStatus> {
-    let pass = prepare(documents, request, Mode::Look).await?;
+    let Pass { plan, view, .. } = prepare(documents, request, Mode::Look).await?;
+    let view = view.warning(warnings);
     let written = match format {
-        Format::Text => output::data(&plan_text(&pass.view)),
-        Format::Json => output::json(&pass.view),
-        Format::Markdown => output::data(&plan_markdown(&pass.view)),
+        Format::Text => output::data(&plan_text(&view)),
+        Format::Json => output::json(&view),
+        Format::Markdown => output::data(&plan_markdown(&view)),
     };
     if written != ExitStatus::Done {
         return Err(written);
     }
     if let Some(path) = save {
-        saved_plan::write(path, documents, request, &pass.view)?;
+        saved_plan::write(path, documents, request, &view)?;
     }
-    Ok(status_of(&pass.view, pass.plan.is_held_up(), detailed))
+    Ok(status_of(&view, plan.is_held_up(), detailed))
 }
 
 fn status_of(view: &PlanView, is_held_up: bool, detailed: bool) -> ExitStatus {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::arguments::{FileArguments, PolicyArguments, PolicyCommand, PurposeArgument};
+use super::arguments::{FileArguments, PolicyArguments, PolicyCommand, PurposeArgument, VaultPurposeArgument};
 use super::{documents, output};
 use crate::diagnostic::ExitStatus;
 use crate::kafka::{Purpose, explained_rights};
@@ -20,13 +20,24 @@ pub(super) fn run(arguments: PolicyArguments) -> ExitStatus {
     }
 }
 
-fn vault(purpose: PurposeArgument, named: Option<&StoreName>, files: &FileArguments) -> Result<ExitStatus, ExitStatus> {
+fn vault(
+    purpose: VaultPurposeArgument,
+    named: Option<&StoreName>,
+    files: &FileArguments,
+) -> Result<ExitStatus, ExitStatus> {
     let documents = documents::read(files)?;
     let (spec, vault) = pick_vault(&documents, named)?;
     let purpose = match purpose {
-        PurposeArgument::Plan => vault::Purpose::Planning,
-        PurposeArgument::Apply => vault::Purpose::Applying,
+        VaultPurposeArgument::Plan => vault::Purpose::Planning,
+        VaultPurposeArgument::Apply => vault::Purpose::Applying,
+        VaultPurposeArgument::Import => vault::Purpose::Importing,
     };
+    if purpose == vault::Purpose::Importing && spec.inputs.is_empty() {
+        let hint =
+            "list the folder of the passwords in `spec.inputs` of the store, e.g. `inputs: [imports/]`".to_owned();
+        output::error("the store has no `inputs`, and so nothing to import", Some(&hint));
+        return Err(ExitStatus::Failed);
+    }
     let prefix = vault.path_prefix.as_ref().map(|prefix| prefix.segments()).unwrap_or_default();
     let inputs: Vec<KvPath> = spec.inputs.iter().map(|input| KvPath::of(input.segments())).collect();
     Ok(output::data(&vault::policy(purpose, vault.mount.segments(), prefix, &inputs)))

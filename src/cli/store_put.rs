@@ -33,9 +33,7 @@ async fn put(path: &str, key: &str, store: Option<StoreName>, files: &FileArgume
     })?;
     let inputs = &documents.stores[&name].inputs;
     if !inputs.iter().any(|input| below.is_below(input)) {
-        let hint = format!("list its folder in `spec.inputs` of store `{name}`, e.g. `inputs: [imports/]`");
-        output::error(&format!("`{path}` does not lie below the store's `inputs`"), Some(&hint));
-        return Err(ExitStatus::Failed);
+        return Err(refuse_outside_inputs(&below, &name));
     }
     let password = read_password()?;
     let only_store = Documents {
@@ -55,6 +53,13 @@ async fn put(path: &str, key: &str, store: Option<StoreName>, files: &FileArgume
             Err(ExitStatus::Failed)
         }
     }
+}
+
+/// Says that a path is none of the store's inputs.
+pub(super) fn refuse_outside_inputs(path: &StorePath, store: &StoreName) -> ExitStatus {
+    let hint = format!("list its folder in `spec.inputs` of store `{store}`, e.g. `inputs: [imports/]`");
+    output::error(&format!("`{path}` does not lie below the store's `inputs`"), Some(&hint));
+    ExitStatus::Failed
 }
 
 /// The store that is named, or the only one.

@@ -131,6 +131,8 @@ pub enum DeliveryState {
         kind: &'static str,
         /// What it is written to, as the record names it.
         target: Arc<str>,
+        /// Whose it is, where it is somebody else's that is taken over; for people.
+        taken_from: Option<Arc<str>>,
     },
     /// It was written once and is not declared any more.
     Surplus,

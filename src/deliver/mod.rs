@@ -48,6 +48,17 @@ pub struct DeliveryRequest {
     pub published: Option<(Generation, RotationId)>,
     /// What was written before; `None` for a delivery that the record does not know.
     pub recorded: Option<DeliveryRecord>,
+    /// What may become of something that is somebody else's.
+    pub strangers: Strangers,
+}
+
+/// What may become of something that is somebody else's, where the document says to take it over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strangers {
+    /// The plan told of one: it is taken over.
+    TakenOver,
+    /// The plan told of none: it stays until one does.
+    LeftAlone,
 }
 
 /// Where a delivery goes, by kind.
@@ -65,6 +76,14 @@ impl Target {
         match self {
             Self::File(file) => file.path.to_string_lossy().into_owned(),
             Self::KubernetesSecret(secret) => secret.place.to_string(),
+        }
+    }
+
+    /// Whether the document says to take over what is somebody else's there.
+    pub fn may_be_a_strangers(&self) -> bool {
+        match self {
+            Self::File(_) => false,
+            Self::KubernetesSecret(secret) => secret.adopt,
         }
     }
 }
@@ -113,8 +132,8 @@ pub enum DeliveryFact {
     Outdated,
     /// Somebody else's, which the document says to take over.
     Adoptable {
-        /// Who has it, as far as it tells.
-        keeper: Option<String>,
+        /// Who has a hand in it, as far as it tells.
+        keepers: Vec<String>,
     },
     /// It was written on another machine, where this one cannot look.
     OtherMachine {
@@ -200,6 +219,23 @@ impl Deliveries {
 }
 
 impl DeliveryFact {
+    /// Whose it is that is to be taken over, for people; `None` where nothing is, or nothing tells.
+    pub fn whose(&self) -> Option<String> {
+        match self {
+            Self::Adoptable { keepers } if !keepers.is_empty() => {
+                Some(format!("it belongs to {}", keepers.join(" and ")))
+            }
+            Self::Adoptable { .. }
+            | Self::InStep
+            | Self::Missing
+            | Self::Touched
+            | Self::Outdated
+            | Self::OtherMachine { .. }
+            | Self::Blocked(_)
+            | Self::Unknown(_) => None,
+        }
+    }
+
     /// Why the delivery is to be written or cannot be, for people; `None` when it is in step.
     pub fn why(&self) -> Option<String> {
         Some(match self {
@@ -207,8 +243,9 @@ impl DeliveryFact {
             Self::Missing => "it is not there".to_owned(),
             Self::Touched => "it is not as it was written".to_owned(),
             Self::Outdated => "what it should hold has changed".to_owned(),
-            Self::Adoptable { keeper: Some(keeper) } => format!("it belongs to {keeper}, and is taken over"),
-            Self::Adoptable { keeper: None } => "it is not ours, and is taken over".to_owned(),
+            Self::Adoptable { .. } => {
+                format!("{}, and is taken over", self.whose().unwrap_or_else(|| "it is not ours".to_owned()))
+            }
             Self::OtherMachine { machine } => format!("it was written on another machine (`{machine}`)"),
             Self::Blocked(error) | Self::Unknown(error) => crate::diagnostic::Chain(error).to_string(),
         })

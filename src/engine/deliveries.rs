@@ -11,8 +11,8 @@ use crate::credential::{
     Confirm, DeliveryRecord, DeliveryState, Effect, Outcome, Phase, Record, Rollout, Seen, Wanted,
 };
 use crate::deliver::{
-    Awaited, Deliveries, DeliveryError, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Target, Withdrawal,
-    recorded_cluster_id,
+    Awaited, Deliveries, DeliveryError, DeliveryFact, DeliveryRequest, FileTarget, Shipment, Strangers, Target,
+    Withdrawal, recorded_cluster_id,
 };
 use crate::diagnostic::{Chain, Disposition};
 use crate::host::run_blocking;
@@ -165,15 +165,25 @@ fn group<T>(items: &[T], kind: impl Fn(&T) -> &'static str) -> BTreeMap<&'static
 
 fn state_of(fact: DeliveryFact, kind: &'static str, target: &Target) -> DeliveryState {
     let why: Arc<str> = fact.why().unwrap_or_default().into();
+    let whose = fact.whose().map(Arc::from);
+    let pending =
+        |taken_from| DeliveryState::Pending { why: why.clone(), kind, target: target.text().into(), taken_from };
     match fact {
         DeliveryFact::InStep => DeliveryState::InStep,
-        DeliveryFact::Missing | DeliveryFact::Touched | DeliveryFact::Outdated | DeliveryFact::Adoptable { .. } => {
-            DeliveryState::Pending { why, kind, target: target.text().into() }
+        DeliveryFact::Missing | DeliveryFact::Touched | DeliveryFact::Outdated => pending(None),
+        DeliveryFact::Adoptable { .. } => {
+            pending(Some(whose.unwrap_or_else(|| "nothing in it tells whose it is".into())))
         }
         DeliveryFact::Blocked(DeliveryError::Newer { found, .. }) => DeliveryState::Ahead(found),
         DeliveryFact::Blocked(error) => DeliveryState::Refused { why, hint: error.hint().map(Into::into) },
         DeliveryFact::OtherMachine { .. } => DeliveryState::Unknown { why, hint: None },
-        DeliveryFact::Unknown(error) => DeliveryState::Unknown { why, hint: error.hint().map(Into::into) },
+        DeliveryFact::Unknown(error) => {
+            let why = match target.may_be_a_strangers() {
+                true => format!("{why}; `adopt` takes over only what a plan has seen").into(),
+                false => why,
+            };
+            DeliveryState::Unknown { why, hint: error.hint().map(Into::into) }
+        }
     }
 }
 
@@ -199,6 +209,7 @@ fn request(
         target: target_of(links, delivery)?,
         published: slot.map(|slot| (slot.generation, slot.rotation_id.clone())),
         recorded: record.and_then(|record| record.deliveries.get(name)).cloned(),
+        strangers: Strangers::LeftAlone,
     })
 }
 
@@ -244,7 +255,12 @@ pub(super) async fn deliver<'a>(links: &'a Links, desired: &'a Desired, jobs: Ve
                 let request = delivery.and_then(|delivery| {
                     request(links, desired, &job.run.user, name, delivery, &slot.username, record)
                 });
-                let request = request.map_err(|why| Failure::new(DELIVER, why, Disposition::Stall))?;
+                let mut request = request.map_err(|why| Failure::new(DELIVER, why, Disposition::Stall))?;
+                if let Some(DeliveryState::Pending { taken_from: Some(_), .. }) =
+                    job.run.plan.facts.deliveries.get(name)
+                {
+                    request.strangers = Strangers::TakenOver;
+                }
                 Ok(Shipment { request, credential })
             });
             match built {

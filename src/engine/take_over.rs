@@ -85,7 +85,7 @@ impl Unfit {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    fn of_store(error: &StoreError) -> Self {
+    pub(super) fn of_store(error: &StoreError) -> Self {
         Self { why: Chain(error).to_string(), hint: error.hint() }
     }
 }

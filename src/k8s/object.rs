@@ -23,7 +23,7 @@ pub struct ObjectVersion {
 /// Who else has a hand in an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Keeper {
-    /// A controller owns it, e.g. "SealedSecret `payments`".
+    /// It owns it, and mostly controls it, e.g. "SealedSecret `payments`".
     Controller(String),
     /// Another field manager wrote its data last, e.g. `kubectl-create`.
     Manager(String),
@@ -49,15 +49,23 @@ pub struct SecretMeta {
     pub annotations: BTreeMap<String, String>,
     /// The controller that owns it.
     pub controller: Option<String>,
-    /// The other field manager that has data in it, the last one to write.
-    pub other_manager: Option<String>,
+    /// Other owners: it goes with the last of them.
+    pub owners: Vec<String>,
+    /// The other field managers that have data in it, the last one to write first.
+    pub other_managers: Vec<String>,
 }
 
 impl SecretMeta {
     /// Who else has a hand in it, the controller first; `None` if nobody says so.
     pub fn keeper(&self) -> Option<Keeper> {
         let controller = self.controller.clone().map(Keeper::Controller);
-        controller.or_else(|| self.other_manager.clone().map(Keeper::Manager))
+        controller.or_else(|| self.other_managers.first().cloned().map(Keeper::Manager))
+    }
+
+    /// Everybody else who has a hand in it, as far as it tells: owners, then field managers.
+    pub fn keepers(&self) -> Vec<Keeper> {
+        let owners = self.controller.iter().chain(&self.owners).cloned().map(Keeper::Controller);
+        owners.chain(self.other_managers.iter().cloned().map(Keeper::Manager)).collect()
     }
 }
 
@@ -200,19 +208,26 @@ impl WireMeta {
     pub fn of_list(self) -> SecretMeta {
         let mut annotations = self.annotations.0;
         annotations.retain(|key, _| key.starts_with(ANNOTATION_PREFIX));
-        let controller = self.owner_references.iter().find(|owner| owner.controller);
-        let others = self
-            .managed_fields
-            .iter()
-            .filter(|fields| fields.fields_v1.data.is_some() && fields.manager != FIELD_MANAGER);
+        let called = |owner: &OwnerReference| format!("{} `{}`", owner.kind, owner.name);
+        let controller = self.owner_references.iter().find(|owner| owner.controller).map(called);
+        let owners = self.owner_references.iter().filter(|owner| !owner.controller).map(called).collect();
+        let mut others = self.managed_fields;
+        others.retain(|fields| fields.fields_v1.data.is_some() && fields.manager != FIELD_MANAGER);
         // RFC 3339 in UTC sorts as text.
-        let last = others.max_by(|one, other| one.time.cmp(&other.time));
+        others.sort_by(|one, other| other.time.cmp(&one.time));
+        let mut other_managers = Vec::new();
+        for ManagedFields { manager, .. } in others {
+            if !other_managers.contains(&manager) {
+                other_managers.push(manager);
+            }
+        }
         SecretMeta {
             name: self.name,
             version: ObjectVersion { uid: self.uid, resource_version: self.resource_version },
             annotations,
-            controller: controller.map(|owner| format!("{} `{}`", owner.kind, owner.name)),
-            other_manager: last.map(|fields| fields.manager.clone()),
+            controller,
+            owners,
+            other_managers,
         }
     }
 }

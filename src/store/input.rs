@@ -1,5 +1,8 @@
 //! Where given passwords may be read: only below a store's `inputs`.
 
+use std::collections::BTreeMap;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
 use super::StoreError;
@@ -41,6 +44,13 @@ impl Inputs {
             .filter(|path| {
                 self.prefixes.iter().any(|prefix| path.len() > prefix.len() && path.starts_with(prefix.as_slice()))
             })
+            .ok_or_else(|| StoreError::OutsideInputs { path: path.to_owned(), store: self.store.clone() })
+    }
+
+    /// The segments of a folder that is one of the prefixes or lies below one, e.g. `imports/`.
+    pub fn resolve_folder(&self, path: &str) -> Result<Vec<Segment>, StoreError> {
+        segments(path.strip_suffix('/').unwrap_or(path))
+            .filter(|path| self.prefixes.iter().any(|prefix| path.starts_with(prefix.as_slice())))
             .ok_or_else(|| StoreError::OutsideInputs { path: path.to_owned(), store: self.store.clone() })
     }
 
@@ -87,14 +97,104 @@ pub fn merge_input(
     Ok(Some(fields.encode()))
 }
 
-/// One key of an input document; `None` when it has no such key. Documents of the store's own, copied to an input path,
-/// stay closed: otherwise who may write there could read any of them.
-pub fn read_input(place: &str, bytes: &[u8], key: &str) -> Result<Option<Secret>, StoreError> {
-    let fields = Fields::decode(bytes).map_err(|error| StoreError::damaged(place, error.to_string()))?;
-    if fields.get(OWN_FIELD).is_some() {
-        return Err(StoreError::NotAnInput { place: place.to_owned() });
+/// An input document, opened.
+#[derive(Debug)]
+pub struct InputDocument(BTreeMap<String, InputValue>);
+
+impl InputDocument {
+    /// Reads a document. Documents of the store's own, copied to an input path, stay closed: otherwise who may write there
+    /// could read any of them.
+    pub(super) fn decode(place: &str, bytes: &[u8]) -> Result<Self, StoreError> {
+        let values: BTreeMap<String, InputValue> =
+            serde_json::from_slice(bytes).map_err(|_| StoreError::damaged(place, "it is not a JSON object"))?;
+        if values.contains_key(OWN_FIELD) {
+            return Err(StoreError::NotAnInput { place: place.to_owned() });
+        }
+        Ok(Self(values))
     }
-    Ok(fields.secret(key))
+
+    /// Takes the value of a key out of the document; `None` where it has no such key.
+    pub fn take(&mut self, key: &str) -> Option<InputValue> {
+        self.0.remove(key)
+    }
+
+    /// A value that is no secret, e.g. a user name. `None`: there is no such key; `Some(None)`: its value is not a text.
+    pub fn plain(&self, key: &str) -> Option<Option<&str>> {
+        Some(match self.0.get(key)? {
+            InputValue::Text(text) => text.expose_text(),
+            InputValue::Other => None,
+        })
+    }
+}
+
+impl IntoIterator for InputDocument {
+    type Item = (String, InputValue);
+    type IntoIter = std::collections::btree_map::IntoIter<String, InputValue>;
+
+    /// Keys with their values, sorted by key.
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// What somebody wrote under one key of an input.
+#[derive(Debug)]
+pub enum InputValue {
+    /// A text.
+    Text(Secret),
+    /// Something else, e.g. a number, which no password is.
+    Other,
+}
+
+impl<'de> Deserialize<'de> for InputValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+/// Takes every value JSON has, and keeps texts alone.
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = InputValue;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<InputValue, E> {
+        Ok(InputValue::Text(Secret::from_text(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<InputValue, E> {
+        Ok(InputValue::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<InputValue, E> {
+        Ok(InputValue::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<InputValue, E> {
+        Ok(InputValue::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<InputValue, E> {
+        Ok(InputValue::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<InputValue, E> {
+        Ok(InputValue::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<InputValue, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(InputValue::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<InputValue, A::Error> {
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(InputValue::Other)
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +229,37 @@ mod tests {
         for path in outside {
             assert!(matches!(inputs.resolve(path), Err(StoreError::OutsideInputs { .. })), "{path:?}");
         }
+    }
+
+    #[test]
+    fn folders_are_prefixes_and_what_lies_below_them() {
+        let inputs = inputs();
+        for folder in ["imports/", "imports", "imports/a/b/", "given/by/hand/"] {
+            assert!(inputs.resolve_folder(folder).is_ok(), "{folder}");
+        }
+        for folder in ["", "/", "given/by/", "imports//", "imports/../", "_kastellan/records/", "payments/"] {
+            let refused = inputs.resolve_folder(folder);
+            assert!(matches!(refused, Err(StoreError::OutsideInputs { .. })), "{folder:?}");
+        }
+    }
+
+    #[test]
+    fn documents_of_other_teams_are_read_with_all_they_hold() {
+        let json =
+            br#"{"password": "a \u00fc", "port": 9092, "on": true, "none": null, "list": ["x"], "map": {"y": 1.5}}"#;
+        let mut document = InputDocument::decode("imports/x", json).unwrap();
+        let Some(InputValue::Text(password)) = document.take("password") else { panic!("{document:?}") };
+        assert_eq!(password.expose_text(), Some("a ü"));
+        assert!(document.take("password").is_none());
+        let rest = document.into_iter().map(|(key, value)| (key, matches!(value, InputValue::Other)));
+        let keys = ["list", "map", "none", "on", "port"].map(|key| (key.to_owned(), true));
+        assert!(rest.eq(keys));
+        for damaged in ["", "[]", "\"x\"", "{\"a\": \"b\""] {
+            let read = InputDocument::decode("imports/x", damaged.as_bytes());
+            assert!(matches!(read, Err(StoreError::Damaged { .. })), "{damaged}");
+        }
+        let own = InputDocument::decode("imports/x", br#"{"rotation_id": 7, "password": "x"}"#);
+        assert!(matches!(own, Err(StoreError::NotAnInput { .. })));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, ready};
 use zeroize::Zeroizing;
 
 use super::fields::Fields;
-use super::input::{Inputs, merge_input, read_input};
+use super::input::{InputDocument, Inputs, merge_input};
 use super::payload;
 use super::port::{
     Batch, Created, CredentialWrite, ListedRecord, MaterialStat, RecordWrite, SecretReader, Store, StoreReader, Tally,
@@ -307,21 +307,36 @@ impl SecretReader for MemoryStore {
         Box::pin(ready(results))
     }
 
-    fn read_input<'a>(
-        &'a self,
-        path: &'a str,
-        key: &'a str,
-    ) -> BoxFuture<'a, Result<Option<(Secret, Version)>, StoreError>> {
+    fn list_inputs<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
         let mut state = self.lock();
         let fate = state.next_fate();
-        let found = self.inputs.resolve(path).and_then(|segments| {
+        let found = self.inputs.resolve_folder(folder).and_then(|segments| {
             self.meet(fate, || {
-                state.tally.secret_reads += 1;
-                let Some(kept) = state.inputs.get(&segments) else { return Ok(None) };
-                Ok(read_input(path, &kept.value, key)?.map(|secret| (secret, version(kept.version))))
+                let below = state.inputs.keys().filter_map(|path| path.strip_prefix(segments.as_slice()));
+                let names = below.filter_map(|rest| match rest {
+                    [] => None,
+                    [name] => Some(name.to_string()),
+                    [folder, ..] => Some(format!("{folder}/")),
+                });
+                Ok(names.collect::<BTreeSet<_>>().into_iter().collect())
             })
         });
         Box::pin(ready(found))
+    }
+
+    fn read_inputs<'a>(&'a self, paths: &'a [String]) -> Batch<'a, Option<Versioned<InputDocument>>> {
+        let mut state = self.lock();
+        let fate = state.next_fate();
+        let read = paths.iter().map(|path| {
+            let segments = self.inputs.resolve(path)?;
+            self.meet(fate, || {
+                state.tally.secret_reads += 1;
+                let Some(kept) = state.inputs.get(&segments) else { return Ok(None) };
+                let value = InputDocument::decode(path, &kept.value)?;
+                Ok(Some(Versioned { value, version: version(kept.version) }))
+            })
+        });
+        Box::pin(ready(read.collect()))
     }
 }
 

@@ -24,6 +24,7 @@ pub mod vault;
 
 pub use copy::{Copied, Copies, CopyError, Extent, copy_store, copy_users};
 pub use error::StoreError;
+pub use input::{InputDocument, InputValue};
 pub use memory::{MemoryStore, ReadLag};
 pub use port::{
     Batch, Created, CredentialWrite, ListedRecord, MaterialStat, RecordWrite, SecretReader, Store, StoreReader, Tally,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::StoreError;
+use super::input::{InputDocument, InputValue};
 use crate::credential::{CredentialDocument, Record, Version, Versioned};
 use crate::names::{Generation, NamespacedName, StoreName};
 use crate::secret::{Material, Secret};
@@ -137,12 +138,29 @@ pub trait SecretReader: StoreReader {
     /// Opens credential documents. `Ok(None)`: there is no document.
     fn read_credentials<'a>(&'a self, users: &'a [NamespacedName]) -> Batch<'a, Option<Versioned<CredentialDocument>>>;
 
+    /// What lies in a folder of the inputs, e.g. `imports/`, sorted: documents by their names, folders with a slash behind.
+    /// Empty where there is no such folder. A document that was deleted may be among them.
+    fn list_inputs<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+
+    /// Opens input documents, e.g. `imports/legacy`. `Ok(None)`: there is no document.
+    fn read_inputs<'a>(&'a self, paths: &'a [String]) -> Batch<'a, Option<Versioned<InputDocument>>>;
+
     /// Opens one key of an input. `Ok(None)`: there is no document, or it has no such key.
     fn read_input<'a>(
         &'a self,
         path: &'a str,
         key: &'a str,
-    ) -> BoxFuture<'a, Result<Option<(Secret, Version)>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Option<(Secret, Version)>, StoreError>> {
+        Box::pin(async move {
+            let read = self.read_inputs(&[path.to_owned()]).await.pop().expect("one result for one item")?;
+            let Some(Versioned { value: mut document, version }) = read else { return Ok(None) };
+            match document.take(key) {
+                None => Ok(None),
+                Some(InputValue::Text(secret)) => Ok(Some((secret, version))),
+                Some(InputValue::Other) => Err(StoreError::NotText { place: format!("{path}#{key}") }),
+            }
+        })
+    }
 }
 
 /// A store that may open secrets and write.

@@ -12,12 +12,16 @@ use crate::names::Segment;
 pub enum Purpose {
     /// `plan` and `status`: no secret can be read.
     Planning,
-    /// `apply`, `rotate`, `verify` and `store put`.
+    /// `apply`, `rotate`, `verify`, `store put` and `import`.
     Applying,
+    /// A store that `import` only reads passwords from: every input, and no other secret. Not beside another policy: of
+    /// several paths that fit, Vault goes by the longest, and so would refuse writes below these.
+    Importing,
 }
 
 const READ: &[&str] = &["read"];
 const LIST: &[&str] = &["list"];
+const LIST_AND_WRITE: &[&str] = &["create", "list", "read", "update"];
 const WRITE: &[&str] = &["create", "read", "update"];
 const UPDATE: &[&str] = &["update"];
 
@@ -33,19 +37,28 @@ pub fn policy(purpose: Purpose, mount: &[Segment], prefix: &[Segment], inputs: &
     rights.insert("auth/token/lookup-self".into(), READ);
     rights.insert("auth/token/renew-self".into(), UPDATE);
     rights.insert("auth/token/revoke-self".into(), UPDATE);
+    if purpose != Purpose::Applying {
+        rights.insert(below("metadata", "_kastellan/records/"), LIST);
+        rights.insert(below("metadata", "_kastellan/records/*"), LIST);
+        rights.insert(below("data", "_kastellan/records/*"), READ);
+    }
     match purpose {
         Purpose::Planning => {
-            rights.insert(below("metadata", "_kastellan/records/"), LIST);
-            rights.insert(below("metadata", "_kastellan/records/*"), LIST);
-            rights.insert(below("data", "_kastellan/records/*"), READ);
             rights.extend(inputs.iter().map(|input| (below("metadata", &format!("{input}/*")), READ)));
+        }
+        Purpose::Importing => {
+            rights.extend(inputs.iter().map(|input| (below("data", &format!("{input}/*")), READ)));
+            let folders = inputs.iter().flat_map(|input| [format!("{input}/"), format!("{input}/*")]);
+            rights.extend(folders.map(|folder| (below("metadata", &folder), LIST)));
         }
         Purpose::Applying => {
             rights.insert(format!("{mount}/config"), READ);
             rights.insert(below("data", "*"), WRITE);
             rights.insert(below("metadata", "*"), WRITE);
             rights.insert(below("metadata", "_kastellan/records/"), LIST);
-            rights.insert(below("metadata", "_kastellan/records/*"), &["create", "list", "read", "update"]);
+            rights.insert(below("metadata", "_kastellan/records/*"), LIST_AND_WRITE);
+            rights.extend(inputs.iter().map(|input| (below("metadata", &format!("{input}/")), LIST)));
+            rights.extend(inputs.iter().map(|input| (below("metadata", &format!("{input}/*")), LIST_AND_WRITE)));
             rights.insert(below("data", "_kastellan/material/*"), &["create", "read"]);
             rights.insert(below("destroy", "_kastellan/material/*"), UPDATE);
         }

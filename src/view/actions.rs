@@ -5,8 +5,10 @@ use super::action::{ActionView, Change, Subject, action};
 use super::number::{counted, counted_as};
 use super::scene::{Scene, replaced};
 use super::{revocation, rotation};
-use crate::credential::{AdoptedSlot, Content, Drift, Maintenance, Phase, Place, Provision, Record, Slot, Transition};
-use crate::names::{ClusterName, Generation, UserName};
+use crate::credential::{
+    AdoptedSlot, Content, DeliveryState, Drift, Maintenance, Phase, Place, Provision, Record, Slot, Transition,
+};
+use crate::names::{ClusterName, DeliveryName, Generation, UserName};
 use crate::plan::UserPlan;
 use crate::state::AccessChange;
 
@@ -50,6 +52,7 @@ pub(super) fn actions(scene: &Scene<'_>) -> Vec<ActionView> {
             }
         }
     }
+    takeover_actions(plan, &mut actions);
     if !plan.transitions.contains(&Transition::Delete) {
         access_actions(plan, &mut actions);
     }
@@ -124,7 +127,7 @@ fn maintenance_actions(scene: &Scene<'_>, todo: &Maintenance, actions: &mut Vec<
         let text = "write the credential document again";
         actions.push(action(Change::Change, Subject::Document, text).because(&**why));
     }
-    for (name, why) in &todo.deliver {
+    for (name, why) in todo.deliver.iter().filter(|(name, _)| takeover(scene.plan, name).is_none()) {
         actions.push(action(Change::Change, Subject::Delivery, format!("write `{name}`")).because(&**why));
     }
     for name in &todo.recall {
@@ -142,6 +145,53 @@ fn maintenance_actions(scene: &Scene<'_>, todo: &Maintenance, actions: &mut Vec<
             Subject::Record,
             format!("destroy the retired password of generation {numbers}"),
         ));
+    }
+}
+
+/// What is somebody else's and is taken over by whatever writes deliveries in this pass.
+fn takeover_actions(plan: &UserPlan, actions: &mut Vec<ActionView>) {
+    for name in plan.facts.deliveries.keys() {
+        if plan.transitions.iter().any(|transition| writes(transition, name)) {
+            actions.extend(takeover(plan, name));
+        }
+    }
+}
+
+fn takeover(plan: &UserPlan, name: &DeliveryName) -> Option<ActionView> {
+    match plan.facts.deliveries.get(name)? {
+        DeliveryState::Pending { taken_from: Some(whose), target, .. } => {
+            let text = format!("take over Secret `{target}`, and write our keys into it");
+            Some(action(Change::Change, Subject::Delivery, text).because(format!("`adopt`; {whose}")).destructive())
+        }
+        DeliveryState::Pending { taken_from: None, .. }
+        | DeliveryState::InStep
+        | DeliveryState::Surplus
+        | DeliveryState::Refused { .. }
+        | DeliveryState::Ahead(_)
+        | DeliveryState::Unknown(_) => None,
+    }
+}
+
+/// Whether a transition may write this delivery.
+fn writes(transition: &Transition, name: &DeliveryName) -> bool {
+    match transition {
+        Transition::Provision(_)
+        | Transition::Resume(_)
+        | Transition::Rotate(_)
+        | Transition::Revoke(_)
+        | Transition::Import(_) => true,
+        Transition::Maintain(todo) => todo.deliver.contains_key(name),
+        Transition::Claim
+        | Transition::Retire
+        | Transition::Acknowledge(_)
+        | Transition::Restarted
+        | Transition::Abort
+        | Transition::Recover(_)
+        | Transition::Leave(_)
+        | Transition::Pay(_)
+        | Transition::Delete
+        | Transition::Expire(_)
+        | Transition::Move(_) => false,
     }
 }
 

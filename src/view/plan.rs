@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::action::{ActionView, Change};
 use super::actions::actions;
 use super::scene::Scene;
+use crate::diagnostic::Findings;
 use crate::names::{NamespacedName, UserName};
 use crate::plan::{Options, Plan};
 use crate::state::{Desired, Observed};
@@ -32,6 +33,9 @@ pub struct PlanView {
     pub users: Vec<UserView>,
     /// What is not done, and why.
     pub reports: Vec<ReportView>,
+    /// Warnings about the documents, as `validate` finds them, e.g. `other-operator`; sorted by place. Empty for a plan that was
+    /// saved: it was shown with them.
+    pub warnings: Findings,
     /// Why the plan as a whole may not be applied; empty when it may.
     pub refusals: Vec<ReportView>,
     /// Counts.
@@ -137,11 +141,18 @@ impl PlanView {
             summary: summarise(&users, plan),
             users,
             reports: reports.collect(),
+            warnings: Findings::default(),
             refusals: refusals.collect(),
             digest: String::new(),
         };
         view.digest = view.digest_with(plan);
         view
+    }
+
+    /// The same with the warnings about the documents it was made for. They are no part of the digest.
+    #[must_use]
+    pub fn warning(self, warnings: Findings) -> Self {
+        Self { warnings, ..self }
     }
 
     /// The digest covers what would be done and the version of each record it starts from.

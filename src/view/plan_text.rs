@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::action::{ActionView, Change};
 use super::markup::{escape, fence_safe, harmless};
 use super::number::{counted, counted_as};
-use super::plan::{AskedView, PlanView, ReportView, UserView};
+use super::plan::{AskedView, PlanView, UserView};
 use crate::names::{NamespacedName, UserName};
 
 /// Users shown for one and the same reason before the rest of them is only counted.
@@ -173,16 +173,17 @@ fn markdown_user(user: &UserView, names_clusters: bool) -> String {
 }
 
 fn write_markdown_reports(view: &PlanView, text: &mut String) {
-    let reports = view.refusals.iter().chain(&view.reports).collect::<Vec<&ReportView>>();
-    if reports.is_empty() {
-        return;
-    }
-    text.push_str("\n| | user | why |\n|---|---|---|\n");
-    let rows = reports.into_iter().map(|report| {
+    let reports = view.refusals.iter().chain(&view.reports).map(|report| {
         let user = report.user.as_ref().map(ToString::to_string).unwrap_or_default();
         format!("| {} | {} | {} |\n", report.heading, escape(&user), escape(&report.text))
     });
-    let left = push_while_short(rows, text);
+    let warnings = view.warnings.0.iter().map(|warning| format!("| warning | | {} |\n", escape(&warning.message)));
+    let rows = reports.chain(warnings).collect::<Vec<_>>();
+    if rows.is_empty() {
+        return;
+    }
+    text.push_str("\n| | user | why |\n|---|---|---|\n");
+    let left = push_while_short(rows.into_iter(), text);
     if left > 0 {
         let _ = write!(text, "\n… and {} more.\n", counted_as(left, "line", "lines"));
     }

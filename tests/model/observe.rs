@@ -78,7 +78,8 @@ pub fn delivered(salt: Salt) -> DeliveryRecord {
 }
 
 fn delivery(scenario: &Scenario, state: &State, record: Option<&Record>) -> DeliveryState {
-    let pending = |why: &str| DeliveryState::Pending { why: why.into(), kind: "file", target: "/x".into() };
+    let pending =
+        |why: &str| DeliveryState::Pending { why: why.into(), kind: "file", target: "/x".into(), taken_from: None };
     let published = record.filter(|record| record.claims_username()).and_then(Record::newest_published);
     let newest = published.map_or(1, |slot| slot.generation.0);
     let Some((_, salt)) = state.file else { return pending("missing") };

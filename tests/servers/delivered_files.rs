@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kastellan::credential::{Connection, LiveCredential};
-use kastellan::deliver::{Deliveries, DeliveryRequest, FileTarget, Shipment, Target};
+use kastellan::deliver::{Deliveries, DeliveryRequest, FileTarget, Shipment, Strangers, Target};
 use kastellan::names::{
     AclRule, ClusterName, DeliveryName, Generation, Mechanism, Operation, PatternType, Permission, ResourceType,
     RotationId, UserName,
@@ -90,6 +90,7 @@ impl Subject {
             target: Target::File(FileTarget { path: path.clone(), format, owner: None }),
             published: None,
             recorded: None,
+            strangers: Strangers::LeftAlone,
         };
         let deliveries = Deliveries::new("this-machine".into(), None, Arc::default());
         let delivery = deliveries.of_target(&request.target);

@@ -79,7 +79,7 @@ fn the_policies_are_what_kastellan_prints() {
 /// The same, for stores in Vault.
 #[test]
 fn the_vault_policies_are_what_kastellan_prints() {
-    for purpose in ["plan", "apply"] {
+    for purpose in ["plan", "apply", "import"] {
         let arguments = ["policy", "vault", "--purpose", purpose, "-f", "policies/vault/store.yaml"];
         let printed = printed_by(&repository("."), &arguments);
         let file = repository(&format!("policies/vault/{purpose}.json"));

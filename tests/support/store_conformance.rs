@@ -5,7 +5,9 @@ use std::sync::Arc;
 use kastellan::credential::{CredentialDocument, LiveCredential, Version};
 use kastellan::names::{Generation, NamespacedName};
 use kastellan::secret::Secret;
-use kastellan::store::{Created, CredentialWrite, MaterialStat, RecordWrite, Store, StoreError, StoreReader, Tally};
+use kastellan::store::{
+    Created, CredentialWrite, InputValue, MaterialStat, RecordWrite, Store, StoreError, StoreReader, Tally,
+};
 
 use super::store::{awkward_users, credential, material, record, user, users};
 
@@ -22,6 +24,7 @@ pub async fn conforms<F: AsyncFn() -> Arc<dyn Store>>(fresh: F) {
     credentials_survive_and_change_only_by_compare_and_set(&*fresh().await).await;
     inputs_keep_their_other_keys(&*fresh().await).await;
     inputs_open_nothing_else(&*fresh().await).await;
+    inputs_are_listed_and_opened_as_a_whole(&*fresh().await).await;
     any_name_is_a_name(&*fresh().await).await;
     stats_agree_with_reads_and_open_nothing(&*fresh().await).await;
 }
@@ -251,6 +254,34 @@ async fn inputs_open_nothing_else(store: &dyn Store) {
         refused(store.stat_input(path, "password").await.map(drop));
         refused(store.write_input(path, "password", Secret::from_text("x".into())).await.map(drop));
     }
+    for folder in ["_kastellan/material/payments/payments/", "payments/", "imports/../payments/", "", "/"] {
+        let listed = store.list_inputs(folder).await;
+        assert!(matches!(listed, Err(StoreError::OutsideInputs { .. })), "{folder:?}");
+    }
+}
+
+async fn inputs_are_listed_and_opened_as_a_whole(store: &dyn Store) {
+    assert_eq!(store.list_inputs("imports/").await.unwrap(), [""; 0]);
+    for (path, key) in [("imports/b", "two"), ("imports/b", "one"), ("imports/a", "x"), ("imports/b/c d", "y")] {
+        store.write_input(path, key, Secret::from_text(format!("{path} {key}"))).await.unwrap();
+    }
+    assert_eq!(store.list_inputs("imports/").await.unwrap(), ["a", "b", "b/"]);
+    assert_eq!(store.list_inputs("imports/b").await.unwrap(), ["c d"]);
+    assert_eq!(store.list_inputs("imports/a/").await.unwrap(), [""; 0]);
+    let paths = ["imports/b", "imports/none", "payments/payments", "imports/b/c d"].map(str::to_owned);
+    let mut read = store.read_inputs(&paths).await;
+    let last = read.pop().unwrap().unwrap().unwrap();
+    assert_eq!(Some(last.version), store.stat_input("imports/b/c d", "y").await.unwrap());
+    assert!(matches!(read.pop().unwrap(), Err(StoreError::OutsideInputs { .. })), "it fails alone");
+    assert!(read.pop().unwrap().unwrap().is_none());
+    let document = read.pop().unwrap().unwrap().unwrap().value;
+    let values = document.into_iter().map(|(key, value)| {
+        let InputValue::Text(value) = value else { panic!("{value:?}") };
+        (key, text(&value))
+    });
+    assert!(
+        values.eq([("one", "imports/b one"), ("two", "imports/b two")].map(|(key, value)| (key.into(), value.into())))
+    );
 }
 
 async fn any_name_is_a_name(store: &dyn Store) {

@@ -198,7 +198,9 @@ impl World {
                 DeliveryState::Ahead(self.delivered.unwrap())
             }
             Some(_) if is_new => DeliveryState::InStep,
-            Some(_) => DeliveryState::Pending { why: "missing".into(), kind: "file", target: "/x".into() },
+            Some(_) => {
+                DeliveryState::Pending { why: "missing".into(), kind: "file", target: "/x".into(), taken_from: None }
+            }
             None => DeliveryState::Surplus,
         };
         Facts {

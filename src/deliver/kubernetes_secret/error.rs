@@ -16,6 +16,14 @@ pub enum SecretError {
         /// Who has it, as far as it tells.
         keeper: Option<Keeper>,
     },
+    /// A Secret that Kastellan did not write stands there since the plan was made, which could not tell of it.
+    #[error("Secret `{place}` is not ours, and the plan did not tell of it{}", told(.keeper.as_ref()))]
+    NotPlanned {
+        /// Where.
+        place: SecretPlace,
+        /// Who has it, as far as it tells.
+        keeper: Option<Keeper>,
+    },
     /// A Secret of another user of Kastellan stands there.
     #[error("Secret `{place}` is the delivery of user `{user}`")]
     OfOtherUser {
@@ -88,6 +96,7 @@ impl SecretError {
             Self::Unsettled { .. } => Disposition::Retry,
             Self::Api { source, .. } => source.disposition(),
             Self::Foreign { .. }
+            | Self::NotPlanned { .. }
             | Self::OfOtherUser { .. }
             | Self::OtherType { .. }
             | Self::Immutable { .. }
@@ -105,6 +114,7 @@ impl SecretError {
             Self::Foreign { .. } => Some(
                 "deliver to another name, or say `adopt: true` to have it taken over; foreign keys stay".to_owned(),
             ),
+            Self::NotPlanned { .. } => Some("look at the next plan: applying that takes it over".to_owned()),
             Self::OfOtherUser { .. } => Some("give each delivery a Secret of its own".to_owned()),
             Self::OtherType { place, .. } | Self::Immutable { place } => Some(format!(
                 "deliver to another name, or delete it, so that it is made anew: `kubectl -n {} delete secret {}`",

@@ -1,7 +1,7 @@
 //! Deliveries to Kubernetes Secrets.
 //!
 //! A Secret belongs to Kastellan if its annotations say so for the same user ([`stamp`]), and no controller owns it; any
-//! other is left alone unless the delivery says `adopt: true`. What stands in it beside our own fields stays.
+//! other is left alone unless the delivery says `adopt: true` and the plan told whose it is. What stands in it beside our own fields stays.
 //!
 //! ```text
 //! observe    metadata of a namespace in one list ──> uid and resourceVersion as the record has them? in step
@@ -27,7 +27,7 @@ use futures_util::stream;
 
 use self::look::{Found, Looked, look_all};
 use self::stamp::{Ours, judge};
-use super::{Delivery, DeliveryError, DeliveryFact, DeliveryRequest, Shipment, Target, Withdrawal};
+use super::{Delivery, DeliveryError, DeliveryFact, DeliveryRequest, Shipment, Strangers, Target, Withdrawal};
 use crate::credential::DeliveryRecord;
 use crate::k8s::{Cluster, Condition, K8sError, Kubernetes, Manifest, ObjectVersion, Refusal, SecretMeta, WholeSecret};
 use crate::names::{Generation, NamespacedName, RotationId};
@@ -148,7 +148,7 @@ impl KubernetesSecretDelivery {
             condition = match found {
                 None => Condition::Absent,
                 Some(found) => {
-                    admit(secret, &request.user, newest, &found.meta)?;
+                    admit(request, newest, &found.meta)?;
                     if holds(&found, manifest) {
                         return Ok(found.meta.version);
                     }
@@ -174,7 +174,7 @@ impl KubernetesSecretDelivery {
                 Ours::Stamped => {}
                 Ours::Not(keeper) => return Err(SecretError::Foreign { place, keeper }.into()),
             }
-            let gone = if meta.other_manager.is_some() {
+            let gone = if !meta.other_managers.is_empty() {
                 self.give_up(&cluster, &place, &meta).await
             } else {
                 cluster.delete(&place.namespace, &place.name, &meta.version).await
@@ -207,9 +207,9 @@ impl KubernetesSecretDelivery {
         if !untouched {
             match judge(&secret.place, &request.user, newest, &meta) {
                 Ok(Ours::Stamped) => {}
-                Ok(Ours::Not(keeper)) if secret.adopt => {
-                    let keeper = keeper.map(|keeper| keeper.to_string());
-                    return DeliveryFact::Adoptable { keeper };
+                Ok(Ours::Not(_)) if secret.adopt => {
+                    let keepers = meta.keepers().iter().map(ToString::to_string).collect();
+                    return DeliveryFact::Adoptable { keepers };
                 }
                 Ok(Ours::Not(keeper)) => {
                     return DeliveryFact::Blocked(SecretError::Foreign { place: secret.place.clone(), keeper }.into());
@@ -330,16 +330,14 @@ fn recorded_version(request: &DeliveryRequest) -> Option<ObjectVersion> {
 }
 
 /// Refuses what may not be written over.
-fn admit(
-    secret: &SecretDelivery,
-    user: &NamespacedName,
-    newest: Generation,
-    meta: &SecretMeta,
-) -> Result<(), DeliveryError> {
-    match judge(&secret.place, user, newest, meta)? {
-        Ours::Stamped => Ok(()),
-        Ours::Not(_) if secret.adopt => Ok(()),
-        Ours::Not(keeper) => Err(SecretError::Foreign { place: secret.place.clone(), keeper }.into()),
+fn admit(request: &DeliveryRequest, newest: Generation, meta: &SecretMeta) -> Result<(), DeliveryError> {
+    let secret = secret_target(&request.target);
+    let place = || secret.place.clone();
+    match (judge(&secret.place, &request.user, newest, meta)?, request.strangers) {
+        (Ours::Stamped, _) => Ok(()),
+        (Ours::Not(keeper), _) if !secret.adopt => Err(SecretError::Foreign { place: place(), keeper }.into()),
+        (Ours::Not(_), Strangers::TakenOver) => Ok(()),
+        (Ours::Not(keeper), Strangers::LeftAlone) => Err(SecretError::NotPlanned { place: place(), keeper }.into()),
     }
 }
 

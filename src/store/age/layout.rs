@@ -70,10 +70,16 @@ impl Layout {
 
     /// An input document.
     pub fn input(&self, path: &[Segment]) -> PathBuf {
-        let mut file: PathBuf = self.root.clone();
-        file.extend(path.iter().map(Segment::encoded));
+        let mut file = self.input_folder(path);
         file.as_mut_os_string().push(".age");
         file
+    }
+
+    /// A folder of input documents.
+    pub fn input_folder(&self, path: &[Segment]) -> PathBuf {
+        let mut folder = self.root.clone();
+        folder.extend(path.iter().map(Segment::encoded));
+        folder
     }
 }
 

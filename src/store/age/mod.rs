@@ -29,6 +29,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::StoreError;
+use super::input::InputDocument;
 use super::port::{
     Batch, Created, CredentialWrite, ListedRecord, MaterialStat, RecordWrite, SecretReader, Store, StoreReader, Tally,
 };
@@ -238,13 +239,14 @@ macro_rules! open_by_opener {
                 Box::pin(blocking(move || opener.read_credentials(users)))
             }
 
-            fn read_input<'a>(
-                &'a self,
-                path: &'a str,
-                key: &'a str,
-            ) -> BoxFuture<'a, Result<Option<(Secret, Version)>, StoreError>> {
-                let (opener, path, key) = (self.$opener.clone(), path.to_owned(), key.to_owned());
-                Box::pin(blocking(move || opener.read_input(&path, &key)))
+            fn list_inputs<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+                let (opener, folder) = (self.$opener.clone(), folder.to_owned());
+                Box::pin(blocking(move || opener.shelf.list_inputs(&folder)))
+            }
+
+            fn read_inputs<'a>(&'a self, paths: &'a [String]) -> Batch<'a, Option<Versioned<InputDocument>>> {
+                let (opener, paths) = (self.$opener.clone(), paths.to_vec());
+                Box::pin(blocking(move || opener.read_inputs(paths)))
             }
         }
     };

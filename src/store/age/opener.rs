@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 use super::keys::Keys;
 use super::parallel;
 use super::shelf::{SEALED_BYTES_MAX, Shelf, TOMBSTONE, read_bounded, version_of};
-use crate::credential::{CredentialDocument, Version, Versioned};
+use crate::credential::{CredentialDocument, Versioned};
 use crate::names::{Generation, NamespacedName};
-use crate::secret::{Material, Secret};
+use crate::secret::Material;
 use crate::store::counters::count;
-use crate::store::input::read_input;
+use crate::store::input::InputDocument;
 use crate::store::payload;
 use crate::store::{StoreError, payload_error};
 
@@ -63,13 +63,15 @@ impl Opener {
         self.shelf.doubt_absence(results)
     }
 
-    pub fn read_input(&self, path: &str, key: &str) -> Result<Option<(Secret, Version)>, StoreError> {
-        count(&self.shelf.counters.secret_reads, 1);
-        let file = self.input_file(path)?;
-        let document = self.open_input(&file);
-        let document = self.shelf.doubt_absence(vec![document]).pop().expect("one result for one item")?;
-        let Some(Versioned { value, version }) = document else { return Ok(None) };
-        Ok(read_input(&file.display().to_string(), &value, key)?.map(|secret| (secret, version)))
+    pub fn read_inputs(&self, paths: Vec<String>) -> Vec<Result<Option<Versioned<InputDocument>>, StoreError>> {
+        count(&self.shelf.counters.secret_reads, paths.len());
+        let results = parallel::map(paths, parallel::cores(), |path| {
+            let file = self.input_file(&path)?;
+            let Some(Versioned { value, version }) = self.open_input(&file)? else { return Ok(None) };
+            let value = InputDocument::decode(&file.display().to_string(), &value)?;
+            Ok(Some(Versioned { value, version }))
+        });
+        self.shelf.doubt_absence(results)
     }
 
     pub(super) fn input_file(&self, path: &str) -> Result<PathBuf, StoreError> {

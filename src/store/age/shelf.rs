@@ -125,6 +125,25 @@ impl Shelf {
         self.doubt_absence(vec![version]).pop().expect("one result for one item")
     }
 
+    /// Documents and folders of the inputs. Files that are none of ours are left out.
+    pub fn list_inputs(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let folder = self.layout.input_folder(&self.inputs.resolve_folder(folder)?);
+        let mut names = Vec::new();
+        for (name, path) in entries(&folder)? {
+            let (encoded, end) = match name.strip_suffix(".age") {
+                Some(name) => (name, ""),
+                None if path.is_dir() => (name.as_str(), "/"),
+                None => continue,
+            };
+            let name = segment_of(encoded)
+                .ok_or_else(|| StoreError::damaged(path.display(), "its name is not that of an input"))?;
+            names.push(format!("{name}{end}"));
+        }
+        self.check_folder()?;
+        names.sort();
+        Ok(names)
+    }
+
     /// The sealed bytes of a credential document.
     pub fn read_credential_file(&self, user: &NamespacedName) -> Result<Option<Vec<u8>>, StoreError> {
         self.inputs.check_user(user)?;

@@ -24,7 +24,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::counters::{Counters, count};
-use super::input::{Inputs, merge_input, read_input};
+use super::input::{InputDocument, Inputs, merge_input};
 use super::port::{
     Batch, Created, CredentialWrite, ListedRecord, MaterialStat, RecordWrite, SecretReader, Store, StoreReader, Tally,
 };
@@ -311,6 +311,16 @@ impl VaultStore {
         written.map(version).map_err(|error| self.explain(error))
     }
 
+    async fn read_input_document(&self, path: &str) -> Result<Option<Versioned<InputDocument>>, StoreError> {
+        match self.vault.read(&self.layout.input(&self.inputs.resolve(path)?)).await? {
+            Read::Absent | Read::Gone { .. } => Ok(None),
+            Read::Found(stored) => {
+                let value = InputDocument::decode(path, &stored.json)?;
+                Ok(Some(Versioned { value, version: version(stored.version) }))
+            }
+        }
+    }
+
     async fn put_input(&self, path: &str, key: &str, secret: &Secret) -> Result<Version, StoreError> {
         let kv_path = self.layout.input(&self.inputs.resolve(path)?);
         let mut attempt = 0;
@@ -439,21 +449,16 @@ impl SecretReader for VaultStore {
         Box::pin(self.each(&self.counters.secret_reads, users, |user| self.read_credential(user)))
     }
 
-    fn read_input<'a>(
-        &'a self,
-        path: &'a str,
-        key: &'a str,
-    ) -> BoxFuture<'a, Result<Option<(Secret, Version)>, StoreError>> {
+    fn list_inputs<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
         Box::pin(async move {
-            count(&self.counters.secret_reads, 1);
-            match self.vault.read(&self.layout.input(&self.inputs.resolve(path)?)).await? {
-                Read::Absent | Read::Gone { .. } => Ok(None),
-                Read::Found(stored) => {
-                    let secret = read_input(path, &stored.json, key)?;
-                    Ok(secret.map(|secret| (secret, version(stored.version))))
-                }
-            }
+            let mut keys = self.vault.list(&self.layout.input(&self.inputs.resolve_folder(folder)?)).await?;
+            keys.sort();
+            Ok(keys)
         })
+    }
+
+    fn read_inputs<'a>(&'a self, paths: &'a [String]) -> Batch<'a, Option<Versioned<InputDocument>>> {
+        Box::pin(self.each(&self.counters.secret_reads, paths, |path| self.read_input_document(path)))
     }
 }
 

@@ -2,9 +2,11 @@
 
 use serde_json::json;
 
+use super::meddler::{Fate, Meddler};
 use super::{Stage, name, version_of};
-use crate::operator::Transport;
-use crate::stack::KafkaVersion;
+use crate::namespace::Namespace;
+use crate::operator::{Operator, Transport};
+use crate::stack::{KafkaVersion, kubernetes, quiet};
 
 #[test]
 fn what_is_not_ours_is_left_alone_unless_it_is_adopted() {
@@ -26,7 +28,22 @@ fn what_is_not_ours_is_left_alone_unless_it_is_adopted() {
     }
     assert_eq!(before, [stage.secret("helmed"), stage.secret("owned")]);
 
+    // The first plan that takes it over says so, and whose it is, before there is anything to approve.
     stage.declare(&user, "", &["name: helmed, adopt: true"]);
+    let text = format!("take over Secret `{}/helmed`, and write our keys into it", stage.namespace);
+    let reason = "`adopt`; it belongs to field manager `helm`";
+    let planned = stage.operator.plan(&[]).exits(0);
+    let takeovers = planned.actions_of(&user).into_iter().filter(|line| line.contains("delivery:")).collect::<Vec<_>>();
+    assert_eq!(takeovers, [format!("~ delivery: {text} ({reason})")], "{planned}");
+    stage.operator.run(&["plan", "--save", "plan.json"]).exits(0).says(&format!("{text}: {reason}    [destructive]"));
+    // Somebody else's by now: what was approved is not what would be done.
+    stage.edit("helmed", "argocd-controller", &json!({"data": {"theirs": "a2VwdA==", "more": "a2VwdA=="}}));
+    stage
+        .operator
+        .run(&["apply", "plan.json"])
+        .exits(3)
+        .says("field manager `argocd-controller` and field manager `helm`");
+    assert_eq!(stage.password("helmed"), "stranger");
     stage.operator.apply(&[]).exits(0);
     assert_ne!(stage.password("helmed"), "stranger");
     assert_eq!(stage.kubernetes.mounted(&stage.namespace, "helmed")["theirs"], "kept");
@@ -36,7 +53,58 @@ fn what_is_not_ours_is_left_alone_unless_it_is_adopted() {
     stage.operator.remove(&user);
     stage.operator.apply(&["--prune", "--allow-empty"]).exits(0);
     let left = stage.kubernetes.mounted(&stage.namespace, "helmed");
-    assert_eq!(left, [("theirs".to_owned(), "kept".to_owned())].into());
+    let kept = ["theirs", "more"].map(|key| (key.to_owned(), "kept".to_owned()));
+    assert_eq!(left, kept.into());
+}
+
+#[test]
+fn what_a_plan_cannot_tell_of_a_secret_it_says_and_nothing_is_taken_over_unseen() {
+    let kubernetes = kubernetes::shared();
+    let mut operator = Operator::with(&[("kafka", quiet(KafkaVersion::V4_3_1, 1), Transport::Plaintext)]);
+    let namespace = Namespace::of(&mut operator, kubernetes);
+    let meddler = Meddler::of(kubernetes);
+    operator.set("KUBECONFIG", &namespace.kubeconfig_by(&meddler.url()));
+    let (user, place) = (name("unseen"), namespace.name.clone());
+    let deliver = format!("[{{kubernetesSecret: {{namespace: {place}, name: late, adopt: true}}}}]");
+    operator.declare(&user, &format!("{{clusters: [kafka], authentication: {{type: scram}}, deliver: {deliver}}}"));
+
+    // Whoever may not look cannot tell whose it is.
+    let planned = operator.plan(&[]).exits(4);
+    let unknown = "`adopt` takes over only what a plan has seen";
+    assert!(
+        planned.reports_of(&user).iter().any(|(kind, text)| kind == "waiting" && text.contains(unknown)),
+        "{planned}"
+    );
+    assert_eq!(planned.actions_of(&user), [""; 0]);
+
+    // One that somebody makes between the plan and its execution was in no plan.
+    namespace.allow(&operator);
+    let secrets = format!("/api/v1/namespaces/{place}/secrets");
+    let mut is_there = false;
+    meddler.go_by(move |method, _| {
+        if method == "PATCH" && !std::mem::replace(&mut is_there, true) {
+            let secret = json!({"metadata": {"name": "late"}, "data": {"password": "c3RyYW5nZXI="}});
+            kubernetes.create(&format!("{secrets}?fieldManager=helm"), &secret);
+        }
+        Fate::Answered
+    });
+    let planned = operator.plan(&[]).exits(0);
+    assert!(!planned.stdout.contains("take over"), "{planned}");
+    let applied = operator.apply(&[]).exits(4);
+    assert!(applied.stdout.contains("the plan did not tell of it: it belongs to field manager `helm`"), "{applied}");
+    assert!(applied.stdout.contains("applying that takes it over"), "{applied}");
+    assert_eq!(kubernetes.mounted(&place, "late")["password"], "stranger");
+
+    // Where nobody left a name, the plan says that.
+    kubernetes.edit_secret(&place, "late", "helm", &json!({"metadata": {"managedFields": [{}]}}));
+    let line = format!(
+        "~ delivery: take over Secret `{place}/late`, and write our keys into it (`adopt`; nothing in it tells whose it is)"
+    );
+    let planned = operator.plan(&[]).exits(0);
+    assert!(planned.actions_of(&user).contains(&line), "{planned}");
+    operator.apply(&[]).exits(0);
+    assert_eq!(kubernetes.mounted(&place, "late")["username"], user);
+    operator.assert_in_step();
 }
 
 #[test]
@@ -62,7 +130,7 @@ fn a_secret_that_was_taken_over_is_reported_and_not_taken_back() {
 
     // A person decides; the password is the same.
     stage.declare(&user, "", &["name: taken, adopt: true"]);
-    stage.operator.plan(&[]).exits(0).says("it belongs to field manager `argocd-controller`, and is taken over");
+    stage.operator.plan(&[]).exits(0).says("`adopt`; it belongs to field manager `argocd-controller`");
     stage.operator.apply(&[]).exits(0);
     assert_eq!(stage.password("taken"), password);
     stage.operator.assert_in_step();

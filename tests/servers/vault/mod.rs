@@ -46,7 +46,9 @@ impl Ground {
     /// On a Vault of the test's own, to do it harm.
     fn on(vault: &'static Vault) -> Self {
         let prefix = unique_name("prefix");
-        for (name, purpose) in [("plan", Purpose::Planning), ("apply", Purpose::Applying)] {
+        for (name, purpose) in
+            [("plan", Purpose::Planning), ("apply", Purpose::Applying), ("import", Purpose::Importing)]
+        {
             let inputs = [KvPath::of(&segments("imports"))];
             let text = policy(purpose, &segments(MOUNT), &segments(&prefix), &inputs);
             vault.put_policy(&format!("{prefix}-{name}"), &text).unwrap();

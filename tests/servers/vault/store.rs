@@ -91,6 +91,43 @@ async fn whoever_may_read_records_can_look_and_do_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_import_reads_inputs_and_no_other_secret() {
+    let ground = Ground::new();
+    let store = ground.open().await;
+    fill(&*store, "payments/payments").await;
+    store.write_input("imports/apps/legacy", "password", Secret::from_text("given".into())).await.unwrap();
+    let denied = |error: StoreError| assert!(matches!(error, StoreError::Vault(VaultError::Denied { .. })), "{error}");
+    assert_eq!(store.list_inputs("imports/").await.unwrap(), ["apps/"]);
+    assert_eq!(store.list_inputs("imports/apps/").await.unwrap(), ["legacy"]);
+
+    let opener = open_secrets(&StoreSettings::Vault(ground.by_token("import"))).await.unwrap();
+    assert_eq!(opener.list_records().await.unwrap().len(), 1);
+    assert_eq!(opener.list_inputs("imports/").await.unwrap(), ["apps/"]);
+    assert_eq!(opener.list_inputs("imports/apps/").await.unwrap(), ["legacy"]);
+    assert!(opener.read_input("imports/apps/legacy", "password").await.unwrap().is_some());
+    let key = (user("payments/payments"), Generation(1));
+    denied(opener.read_materials(std::slice::from_ref(&key)).await.pop().unwrap().unwrap_err());
+    denied(opener.read_credentials(std::slice::from_ref(&key.0)).await.pop().unwrap().unwrap_err());
+    let settings = StoreSettings::Vault(ground.by_token("import"));
+    let machine = kastellan::store::MachineState { markers: "unused".into() };
+    denied(kastellan::store::open_for_writing(&settings, &machine).await.map(drop).unwrap_err());
+    let token = ground.vault.token(&[&ground.policy("import")], "10m").unwrap();
+    let write = json!({"data": {"password": "stolen"}});
+    for (verb, kind, path) in [
+        ("POST", "data", "imports/apps/legacy"),
+        ("POST", "data", "imports/apps/other"),
+        ("DELETE", "data", "imports/apps/legacy"),
+        ("GET", "metadata", "imports/apps/legacy"),
+        ("LIST", "metadata", ""),
+        ("LIST", "metadata", "payments"),
+        ("LIST", "metadata", "_kastellan/material"),
+    ] {
+        let answer = ground.vault.ask_as(&token, verb, &ground.path(kind, path), &write).unwrap();
+        assert_eq!(answer.status, 403, "{verb} {kind} {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pass_asks_once_for_each_folder_and_record_and_for_nothing_else() {
     let ground = Ground::new();
     let users = users(40);

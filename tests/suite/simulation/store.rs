@@ -8,8 +8,8 @@ use kastellan::credential::{CredentialDocument, Record, Version, Versioned};
 use kastellan::names::{Generation, NamespacedName, StoreName};
 use kastellan::secret::{Material, Secret};
 use kastellan::store::{
-    Batch, Created, CredentialWrite, ListedRecord, MaterialStat, MemoryStore, ReadLag, RecordWrite, SecretReader,
-    Store, StoreError, StoreReader, Tally,
+    Batch, Created, CredentialWrite, InputDocument, ListedRecord, MaterialStat, MemoryStore, ReadLag, RecordWrite,
+    SecretReader, Store, StoreError, StoreReader, Tally,
 };
 
 use super::world::World;
@@ -176,12 +176,12 @@ impl SecretReader for DistantStore {
         Box::pin(self.read_each(users.len(), |inner| at_once(inner.read_credentials(users))))
     }
 
-    fn read_input<'a>(
-        &'a self,
-        path: &'a str,
-        key: &'a str,
-    ) -> BoxFuture<'a, Result<Option<(Secret, Version)>, StoreError>> {
-        Box::pin(self.read(|inner| at_once(inner.read_input(path, key))))
+    fn list_inputs<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        Box::pin(self.read(|inner| at_once(inner.list_inputs(folder))))
+    }
+
+    fn read_inputs<'a>(&'a self, paths: &'a [String]) -> Batch<'a, Option<Versioned<InputDocument>>> {
+        Box::pin(self.read_each(paths.len(), |inner| at_once(inner.read_inputs(paths))))
     }
 }
 

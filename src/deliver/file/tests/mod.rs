@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::credential::{Connection, LiveCredential};
+use crate::deliver::Strangers;
 use crate::diagnostic::{Chain, Disposition};
 use crate::names::{ClusterName, DeliveryName, Mechanism, NamespacedName, UserName};
 use crate::spec::{FileFormat, Owner};
@@ -67,6 +68,7 @@ impl Case {
             target: Target::File(self.target.clone()),
             published: Some((Generation(self.generation), self.rotation_id())),
             recorded: self.recorded.clone(),
+            strangers: Strangers::LeftAlone,
         }
     }
 

@@ -3,6 +3,8 @@
 //! Every command runs at `--log trace`. Allowed are: the delivered file, the identity file, and the variable that holds
 //! the admin password, for the program itself alone.
 
+mod import;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
