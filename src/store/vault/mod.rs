@@ -16,7 +16,7 @@ mod settings;
 
 pub use settings::VaultStoreSettings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -385,6 +385,10 @@ impl StoreReader for VaultStore {
 
     fn tally(&self) -> Tally {
         self.counters.tally()
+    }
+
+    fn requests(&self) -> BTreeMap<&'static str, u64> {
+        self.vault.requests()
     }
 
     fn watches_credentials(&self) -> bool {

@@ -102,6 +102,8 @@ async fn a_pass_asks_once_for_each_folder_and_record_and_for_nothing_else() {
     assert_eq!(reader.list_records().await.unwrap().len(), users.len());
     // Seven namespaces, and the folder above them.
     assert_eq!(requests(&ground) - before, 1 + 7 + users.len());
+    // What the client tells of itself is what Vault has seen. Its token is in a file: it does not log in.
+    assert_eq!(reader.requests(), [("list", 1 + 7), ("read", users.len() as u64)].into());
 }
 
 /// How many requests of a ground its Vault has answered.
