@@ -299,16 +299,14 @@ pub(super) async fn publish<'a>(links: &'a Links, desired: &'a Desired, jobs: Ve
     let material = load_material(links, DOCUMENT, &jobs, &generations).await;
     let (jobs, material, slots) = (&jobs, &material, &slots);
     per_store(links, DOCUMENT, jobs, |store, positions| async move {
-        let mut wanted = Vec::with_capacity(positions.len());
-        for &position in &positions {
-            let document = material[position]
-                .as_ref()
-                .map_err(Clone::clone)
-                .map(|material| live_credential(jobs[position].run, desired, slots[position], material));
-            wanted
-                .push((jobs[position].run.user.clone(), document.map(|live| CredentialDocument::Live(Box::new(live)))));
-        }
-        write_documents(&*store, DOCUMENT, wanted, Outcome::Document).await
+        let wanted = positions.iter().map(|&position| {
+            let run = jobs[position].run;
+            let document = material[position].as_ref().map_err(Clone::clone).map(|material| {
+                CredentialDocument::Live(Box::new(live_credential(run, desired, slots[position], material)))
+            });
+            Publication::of(run, document)
+        });
+        write_documents(&*store, DOCUMENT, wanted.collect(), Outcome::Document).await
     })
     .await
 }
@@ -322,35 +320,74 @@ pub(super) async fn bury<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Perfor
         let wanted = positions.iter().map(|&position| {
             let Effect::Bury(generation) = jobs[position].effect else { unreachable!("grouped by kind") };
             let tombstone = CredentialDocument::Tombstone { generation, deleted_at: super::now().wall };
-            (jobs[position].run.user.clone(), Ok(tombstone))
+            Publication::of(jobs[position].run, Ok(tombstone))
         });
         write_documents(&*store, BURY, wanted.collect(), Outcome::Buried).await
     })
     .await
 }
 
-/// Reads what is there, then writes each document on the version of that read.
+/// A document that is to be there.
+struct Publication {
+    user: NamespacedName,
+    document: Result<CredentialDocument, Failure>,
+    /// Whether the record knows of one.
+    is_known: bool,
+}
+
+impl Publication {
+    fn of(run: &UserRun, document: Result<CredentialDocument, Failure>) -> Self {
+        let is_known = run.record.as_ref().is_none_or(|record| record.value.document.is_some());
+        Self { user: run.user.clone(), document, is_known }
+    }
+}
+
+/// Writes documents (R3). Where the record knows of none, one is created, which happens only where there is none: nothing
+/// has to be read for that. Any other is read first, and written on the version of that read.
 async fn write_documents(
     store: &dyn Store,
     effect: &'static str,
-    wanted: Vec<(NamespacedName, Result<CredentialDocument, Failure>)>,
+    wanted: Vec<Publication>,
     outcome: impl Fn(Version) -> Outcome,
 ) -> Vec<Performed> {
-    let users = wanted.iter().map(|(user, _)| user.clone()).collect::<Vec<_>>();
+    let mut performed = wanted.iter().map(|_| Performed::default()).collect::<Vec<_>>();
+    let (mut unknown, mut known) = (Vec::new(), Vec::new());
+    for (position, Publication { user, document, is_known }) in wanted.into_iter().enumerate() {
+        match document {
+            Err(failure) => performed[position] = Performed::failed(failure),
+            Ok(document) => {
+                let queue = if is_known { &mut known } else { &mut unknown };
+                queue.push((position, user, Arc::new(document)));
+            }
+        }
+    }
+    let writes = unknown.iter().map(|(_, user, document)| CredentialWrite {
+        user: user.clone(),
+        document: document.clone(),
+        expected: None,
+    });
+    let written = store.write_credentials(writes.collect()).await;
+    for (item, written) in unknown.into_iter().zip(written) {
+        match written {
+            Ok(version) => performed[item.0] = Performed::outcome(outcome(version)),
+            // Somebody wrote one meanwhile, or we did in a pass that did not live to record it.
+            Err(StoreError::Conflict { .. }) => known.push(item),
+            Err(error) => performed[item.0] = Performed::failed(store_failure(effect, &error)),
+        }
+    }
+    let users = known.iter().map(|(_, user, _)| user.clone()).collect::<Vec<_>>();
     let found = store.read_credentials(&users).await;
     let mut writes = Vec::new();
-    let mut performed = Vec::with_capacity(users.len());
-    for ((user, wanted), found) in wanted.into_iter().zip(found) {
-        let step = wanted.and_then(|wanted| match found {
-            Ok(found) => compare_document(effect, &wanted, found).map(|step| (wanted, step)),
+    for ((position, user, document), found) in known.into_iter().zip(found) {
+        let step = match found {
+            Ok(found) => compare_document(effect, &document, found),
             Err(error) => Err(store_failure(effect, &error)),
-        });
+        };
         match step {
-            Err(failure) => performed.push(Performed::failed(failure)),
-            Ok((_, DocumentStep::InPlace(version))) => performed.push(Performed::outcome(outcome(version))),
-            Ok((document, DocumentStep::Write { expected })) => {
-                writes.push((performed.len(), CredentialWrite { user, document: Arc::new(document), expected }));
-                performed.push(Performed::default());
+            Err(failure) => performed[position] = Performed::failed(failure),
+            Ok(DocumentStep::InPlace(version)) => performed[position] = Performed::outcome(outcome(version)),
+            Ok(DocumentStep::Write { expected }) => {
+                writes.push((position, CredentialWrite { user, document, expected }));
             }
         }
     }

@@ -18,7 +18,7 @@ pub use settings::VaultStoreSettings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -124,13 +124,12 @@ impl VaultStore {
 
     /// Prepares a key for a write: sets a new one up, and looks once at the settings of one that is there.
     async fn prepare(&self, path: &KvPath, cas: u64, settings: KeySettings) -> Result<(), StoreError> {
-        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         if cas == 0 {
             self.vault.set_up(path, settings).await?;
-            checked().insert(path.clone());
+            self.note_checked(path);
             return Ok(());
         }
-        let is_known = checked().contains(path);
+        let is_known = self.checked().contains(path);
         let found = if is_known { None } else { self.vault.look_at(path).await? };
         let Some(keys) = found else { return Ok(()) };
         if let Some(time) = keys.delete_version_after {
@@ -146,8 +145,16 @@ impl VaultStore {
                 settings.max_versions
             );
         }
-        checked().insert(path.clone());
+        self.note_checked(path);
         Ok(())
+    }
+
+    fn checked(&self) -> MutexGuard<'_, BTreeSet<KvPath>> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_checked(&self, path: &KvPath) {
+        self.checked().insert(path.clone());
     }
 
     /// Runs `one` for every item, several at once; results in the order of the items.
@@ -298,17 +305,37 @@ impl VaultStore {
         self.inputs.check_user(&user)?;
         let path = self.layout.credential(&user);
         let json = payload::encode_credential(&document).map_err(|error| payload_error(self.place(&path), error))?;
-        let cas = self.number(&path, expected.as_ref())?;
-        self.prepare(&path, cas, CREDENTIALS).await?;
-        let written = match self.vault.write(&path, &json, cas).await {
-            // One that was deleted is no document, but counts on.
-            Err(error @ VaultError::Conflict { .. }) if cas == 0 => match self.vault.read(&path).await? {
-                Read::Gone { version, .. } => self.vault.write(&path, &json, version).await,
-                Read::Absent | Read::Found(_) => Err(error),
-            },
-            written => written,
+        let written = match self.number(&path, expected.as_ref())? {
+            0 => self.create_credential(&path, &json).await,
+            cas => {
+                self.prepare(&path, cas, CREDENTIALS).await?;
+                self.vault.write(&path, &json, cas).await
+            }
         };
         written.map(version).map_err(|error| self.explain(error))
+    }
+
+    /// Writes a document where there is none, and only then sets its key up: what stands there may be somebody else's.
+    async fn create_credential(&self, path: &KvPath, json: &[u8]) -> Result<u64, VaultError> {
+        let version = match self.vault.write(path, json, 0).await {
+            Ok(version) => version,
+            Err(error @ VaultError::Conflict { .. }) => match self.vault.read(path).await? {
+                // One that was deleted is no document, but counts on.
+                Read::Gone { version, .. } => self.vault.write(path, json, version).await?,
+                Read::Found(stored) => {
+                    // Whoever made it may have died before this.
+                    if payload::decode_credential(&stored.json).is_ok() {
+                        self.vault.set_up(path, CREDENTIALS).await?;
+                    }
+                    return Err(error);
+                }
+                Read::Absent => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        self.vault.set_up(path, CREDENTIALS).await?;
+        self.note_checked(path);
+        Ok(version)
     }
 
     async fn put_input(&self, path: &str, key: &str, secret: &Secret) -> Result<Version, StoreError> {
