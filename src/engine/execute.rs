@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::connect::Links;
 use super::crash::{self, Side};
 use super::run::{End, Event, Events, Job, Next, Performed, UserRun};
-use super::{access, deliveries, import, kafka_effects, login, moves, store_effects};
+use super::{access, deliveries, documents, import, kafka_effects, login, moves, store_effects};
 use crate::credential::{Effect, Phase, Seen, Standing, standing};
 use crate::diagnostic::{Disposition, Hint};
 use crate::names::NamespacedName;
@@ -272,8 +272,8 @@ impl Pass<'_> {
                 import::import(links, jobs).await
             }),
             Some(Effect::Record(_)) => Box::pin(store_effects::write_records(links, name, jobs)),
-            Some(Effect::Document(_)) => Box::pin(store_effects::publish(links, desired, jobs)),
-            Some(Effect::Bury(_)) => Box::pin(store_effects::bury(links, jobs)),
+            Some(Effect::Document(_)) => Box::pin(documents::publish(links, desired, jobs)),
+            Some(Effect::Bury(_)) => Box::pin(documents::bury(links, jobs)),
             Some(Effect::Destroy(_)) => Box::pin(store_effects::destroy(links, jobs)),
             Some(Effect::Copy(_)) => Box::pin(moves::copy(links, jobs)),
             Some(Effect::Move(_)) => Box::pin(moves::relocate(links, jobs)),

@@ -11,6 +11,7 @@
 //! for each namespace and one read for each record, side by side, and no other request.
 
 mod documents;
+mod keys;
 mod layout;
 mod settings;
 
@@ -18,7 +19,7 @@ pub use settings::VaultStoreSettings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -32,8 +33,9 @@ use super::{StoreError, first_of_each, payload, payload_error};
 use crate::credential::{CredentialDocument, Record, Version, Versioned};
 use crate::names::{Generation, NamespacedName, Segment, StoreName};
 use crate::secret::{Material, Secret};
-use crate::vault::{KeySettings, KvPath, Read, Stored, Vault, VaultError};
+use crate::vault::{KvPath, Read, Stored, Vault, VaultError};
 use documents::{decode_record, encode_record, is_tombstone, tombstone};
+use keys::{CREDENTIALS, MATERIAL, RECORDS};
 use layout::Layout;
 
 /// Items of a batch that are under way at once; the client has a bound of its own for requests.
@@ -41,18 +43,6 @@ const AT_ONCE: usize = 64;
 
 /// Three cohorts are under way at once, and a permit lasts 30 seconds: a Vault that writes 100 records in a second will do.
 const USERS_AT_ONCE: usize = 500;
-
-/// One rotation writes a record some six times: so the last few rotations can be read up.
-const RECORDS: KeySettings = KeySettings { max_versions: 20 };
-/// The newest one is what applications read.
-const CREDENTIALS: KeySettings = KeySettings { max_versions: 10 };
-/// It is written once.
-const MATERIAL: KeySettings = KeySettings { max_versions: 1 };
-
-/// What Vault keeps where nothing is said.
-const VERSIONS_DEFAULT: u64 = 10;
-/// With fewer, what was there before the last change is gone.
-const VERSIONS_SENSIBLE: u64 = 3;
 
 /// Two who put keys into one input at once; a third conflict means that somebody writes there all the time.
 const INPUT_ATTEMPTS: usize = 3;
@@ -120,41 +110,6 @@ impl VaultStore {
                 Err(StoreError::Expires { place: format!("{}/config", self.mount), when: format!("after {time}") })
             }
         }
-    }
-
-    /// Prepares a key for a write: sets a new one up, and looks once at the settings of one that is there.
-    async fn prepare(&self, path: &KvPath, cas: u64, settings: KeySettings) -> Result<(), StoreError> {
-        if cas == 0 {
-            self.vault.set_up(path, settings).await?;
-            self.note_checked(path);
-            return Ok(());
-        }
-        let is_known = self.checked().contains(path);
-        let found = if is_known { None } else { self.vault.look_at(path).await? };
-        let Some(keys) = found else { return Ok(()) };
-        if let Some(time) = keys.delete_version_after {
-            return Err(StoreError::Expires { place: self.place(path), when: format!("after {time}") });
-        }
-        // Vault keeps as many as the larger of both says.
-        let kept =
-            Some(keys.max_versions.max(self.mount_versions)).filter(|kept| *kept > 0).unwrap_or(VERSIONS_DEFAULT);
-        if kept < VERSIONS_SENSIBLE {
-            tracing::warn!(
-                "Vault keeps {kept} versions of `{}`, too few to read one rotation up: set `max_versions` to {}",
-                self.place(path),
-                settings.max_versions
-            );
-        }
-        self.note_checked(path);
-        Ok(())
-    }
-
-    fn checked(&self) -> MutexGuard<'_, BTreeSet<KvPath>> {
-        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note_checked(&self, path: &KvPath) {
-        self.checked().insert(path.clone());
     }
 
     /// Runs `one` for every item, several at once; results in the order of the items.
