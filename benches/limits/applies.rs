@@ -79,6 +79,7 @@ pub fn measure(report: &mut Report) -> Outcome<()> {
 /// Whether a line of traffic is about changing something.
 pub fn is_write(what: &str) -> bool {
     what.ends_with("Writes")
+        || ["write", "setUp", "destroy"].iter().any(|kind| what == format!("requests to Vault: {kind}"))
         || ["Alter", "Create", "Delete"].iter().any(|verb| what.starts_with(&format!("Kafka {verb}")))
 }
 
@@ -93,6 +94,7 @@ pub fn traffic_of(ran: &Ran, store: &str) -> Outcome<Vec<(String, f64)>> {
     };
     add("Kafka", &view["traffic"]["kafkaRequests"]);
     add("store", &view["traffic"]["stores"][store]);
+    add("requests to Vault:", &view["traffic"]["storeRequests"][store]);
     for (what, key) in [("Kafka logins and looks", "kafkaProbes"), ("requests to Kubernetes", "kubernetesRequests")] {
         lines.push((what.to_owned(), view["traffic"][key].as_f64().unwrap_or(0.0)));
     }

@@ -18,9 +18,21 @@ pub fn peak_memory_mib(process: &str) -> Option<f64> {
     Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
 }
 
+/// CPU time of a process so far, of all its threads, in seconds; `None` once it is gone.
+fn cpu_seconds(process: &str) -> Option<f64> {
+    /// In which Linux tells it (USER_HZ), whatever its own clock does.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // Behind the name, which may hold anything: the state, ten numbers, and the ticks in user and in system mode.
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / TICKS_PER_SECOND)
+}
+
 /// What a finished program took and said.
 pub struct Ran {
     pub seconds: f64,
+    pub cpu_seconds: f64,
     pub peak_mib: f64,
     pub status: i32,
     pub stdout: String,
@@ -35,9 +47,10 @@ pub fn run(command: &mut Command) -> super::Outcome<Ran> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let mut output = child.stdout.take().expect("stdout is piped");
     let reader = std::thread::spawn(move || std::io::read_to_string(&mut output));
-    let (id, mut peak_mib) = (child.id().to_string(), 0.0_f64);
+    let (id, mut peak_mib, mut cpu) = (child.id().to_string(), 0.0_f64, 0.0_f64);
     let status = loop {
         peak_mib = peak_memory_mib(&id).unwrap_or(0.0).max(peak_mib);
+        cpu = cpu_seconds(&id).unwrap_or(0.0).max(cpu);
         match child.try_wait()? {
             Some(status) => break status,
             None => rest(SAMPLE),
@@ -45,7 +58,7 @@ pub fn run(command: &mut Command) -> super::Outcome<Ran> {
     };
     let seconds = started.elapsed().as_secs_f64();
     let stdout = reader.join().expect("reading does not panic")?;
-    Ok(Ran { seconds, peak_mib, status: status.code().unwrap_or(-1), stdout })
+    Ok(Ran { seconds, cpu_seconds: cpu, peak_mib, status: status.code().unwrap_or(-1), stdout })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench thread that watches a child has nothing else to do")]

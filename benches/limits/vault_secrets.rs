@@ -39,6 +39,7 @@ pub fn measure(report: &mut Report) -> Outcome<()> {
     assert_eq!(first.status, 0, "the first apply failed:\n{}", first.stdout);
     say(&format!("  first apply: {:.2} s", first.seconds));
     report.note(format!("first apply, {users} users in Vault and Secrets"), first.seconds, "s");
+    report.note("the same: CPU time of the process", first.cpu_seconds, "s");
     report.bound("first apply into Vault and Secrets / floor", first.seconds / floor, "×", 1.3);
     report.bound("the same: peak memory", first.peak_mib, "MiB", 256.0);
     for (what, count) in traffic_of(&first, "vault")? {
@@ -48,6 +49,7 @@ pub fn measure(report: &mut Report) -> Outcome<()> {
     assert_eq!(second.status, 0, "the second apply failed:\n{}", second.stdout);
     say(&format!("  second apply: {:.2} s", second.seconds));
     report.note("second apply with Vault and Secrets, nothing to do", second.seconds, "s");
+    report.note("the same: CPU time of the process", second.cpu_seconds, "s");
     report.note("the same: peak memory", second.peak_mib, "MiB");
     report.bound("the same: effects executed", effects_of(&second)?.values().sum::<usize>() as f64, "", 0.0);
     let traffic = traffic_of(&second, "vault")?;

@@ -51,6 +51,8 @@ pub(super) async fn carry_out(
     let bar = Bar::new();
     let limits = Limits { undo_for: request.options.undo_for };
     let users = std::mem::take(&mut pass.plan.users);
+    // What was shown of them was approved; the pass can be long.
+    drop(std::mem::take(&mut pass.view.users));
     let executed = execute(&pass.links, &pass.desired, users, limits, &bar).await;
     bar.finish();
     Ok(finish(&pass, &executed, started.elapsed().as_secs_f64(), format))

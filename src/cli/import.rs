@@ -57,7 +57,7 @@ async fn import(arguments: &ImportArguments) -> Result<ExitStatus, ExitStatus> {
             return Err(store_put::refuse_outside_inputs(&place.path, &name));
         }
     }
-    let mut candidates = import_sources::read(arguments, &surroundings::read()).await?;
+    let mut candidates = import_sources::read(arguments, &documents, &surroundings::read()).await?;
     let links = open(arguments, &documents, &cluster, &store).await?;
     let given = &arguments.passwords_from_store;
     candidates.extend(import_sources::of_stores(given, &arguments.namespace, &links).await?);

@@ -10,7 +10,7 @@ use crate::diagnostic::ExitStatus;
 use crate::engine::{GivenPasswords, GivenPlace, Links, Surroundings, Unfit, read_given, read_secret_passwords};
 use crate::names::{NameError, NamespacedName, Segment, UserName};
 use crate::secret::{Secret, read_password_list};
-use crate::spec::{Origin, StrimziLogin, StrimziUser, read_strimzi};
+use crate::spec::{Documents, Origin, StrimziLogin, StrimziUser, read_strimzi};
 
 /// A list of 100,000 users has some 5 MB; a bound keeps a wrong pipe from filling memory.
 const LIST_BYTES_MAX: u64 = 64 << 20;
@@ -35,10 +35,11 @@ pub(super) struct Candidate {
 /// The status to exit with; everything is said already.
 pub(super) async fn read(
     arguments: &ImportArguments,
+    known: &Documents,
     surroundings: &Surroundings,
 ) -> Result<Vec<Candidate>, ExitStatus> {
     match (arguments.from, &arguments.passwords) {
-        (Source::Strimzi, _) => of_strimzi(arguments, surroundings).await,
+        (Source::Strimzi, _) => of_strimzi(arguments, known, surroundings).await,
         (Source::Kafka, Some(list)) => of_list(list, &arguments.namespace),
         (Source::Kafka, None) => Ok(Vec::new()),
     }
@@ -74,7 +75,11 @@ pub(super) fn name_once(candidates: &mut [Candidate]) {
     }
 }
 
-async fn of_strimzi(arguments: &ImportArguments, surroundings: &Surroundings) -> Result<Vec<Candidate>, ExitStatus> {
+async fn of_strimzi(
+    arguments: &ImportArguments,
+    known: &Documents,
+    surroundings: &Surroundings,
+) -> Result<Vec<Candidate>, ExitStatus> {
     let users = documents::read_texts(&arguments.resources).and_then(|texts| read_strimzi(&texts));
     let users = users.map_err(|findings| {
         output::findings(&findings);
@@ -92,7 +97,7 @@ async fn of_strimzi(arguments: &ImportArguments, surroundings: &Surroundings) ->
     let secrets = by_scram.map(|(user, secret)| (user.identity.namespace.clone(), secret.clone())).collect::<Vec<_>>();
     let read = match secrets.is_empty() {
         true => Ok(Vec::new()),
-        false => read_secret_passwords(surroundings, arguments.context.as_deref(), &secrets).await,
+        false => read_secret_passwords(known, surroundings, arguments.context.as_deref(), &secrets).await,
     };
     let read = read.map_err(|unfit| say(&unfit))?;
     let mut read = read.into_iter();

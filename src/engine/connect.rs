@@ -113,6 +113,8 @@ pub struct Traffic {
     pub kafka_probes: u64,
     /// Requests to Kubernetes APIs.
     pub kubernetes_requests: u64,
+    /// Requests to the servers that stores live in, by store and kind; none for one that needs no server.
+    pub store_requests: BTreeMap<StoreName, BTreeMap<&'static str, u64>>,
     /// Items asked of each store.
     pub stores: BTreeMap<StoreName, store::Tally>,
 }
@@ -130,6 +132,10 @@ impl Links {
         for (name, link) in &self.stores {
             if let Seen::Known(link) = link {
                 traffic.stores.insert(name.clone(), link.reader.tally());
+                let requests = link.reader.requests();
+                if !requests.is_empty() {
+                    traffic.store_requests.insert(name.clone(), requests);
+                }
             }
         }
         traffic
@@ -207,9 +213,14 @@ pub async fn connect(documents: &Documents, mode: Mode, surroundings: Surroundin
         };
         clusters.insert(name, seen);
     }
-    let kubernetes = Arc::new(Kubernetes::new(surroundings.kubeconfig()).hiding(secret_variables(documents)));
+    let kubernetes = Arc::new(kubernetes(documents, &surroundings));
     let deliveries = Arc::new(Deliveries::new(machine_id(), surroundings.git(), kubernetes.clone()));
     Ok(Links { clusters, stores, deliveries, kubernetes, surroundings, hints })
+}
+
+/// The clients of Kubernetes APIs, whose programs that log in do not see the passwords in our environment.
+pub(super) fn kubernetes(documents: &Documents, surroundings: &Surroundings) -> Kubernetes {
+    Kubernetes::new(surroundings.kubeconfig()).hiding(secret_variables(documents))
 }
 
 /// The variables of our environment that documents take passwords from.

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::connect::Links;
 use super::crash::{self, Side};
 use super::run::{End, Event, Events, Job, Next, Performed, UserRun};
-use super::{access, deliveries, import, kafka_effects, login, moves, store_effects};
+use super::{access, deliveries, documents, import, kafka_effects, login, moves, store_effects};
 use crate::credential::{Effect, Phase, Seen, Standing, standing};
 use crate::diagnostic::{Disposition, Hint};
 use crate::names::NamespacedName;
@@ -98,30 +98,41 @@ pub async fn execute(
 ) -> Executed {
     events.note(Event::Begins { users: users.len() });
     let now = super::now();
-    let mut runs = users.into_iter().map(|(user, plan)| UserRun::new(user, plan, now)).collect::<Vec<_>>();
-    let mut cohorts = Vec::new();
     let stores = links.stores.values().filter_map(Seen::known);
-    let cohort = stores.map(|link| link.reader.users_at_once()).fold(COHORT, usize::min).max(1);
-    while !runs.is_empty() {
-        let rest = runs.split_off(runs.len().min(cohort));
-        cohorts.push(std::mem::replace(&mut runs, rest));
+    let size = stores.map(|link| link.reader.users_at_once()).fold(COHORT, usize::min).max(1);
+    let mut runs = users.into_iter().map(|(user, plan)| UserRun::new(user, plan, now)).peekable();
+    let mut cohorts = Vec::new();
+    while runs.peek().is_some() {
+        // Each gets room for its own: what is split off a list of all keeps the room of the rest.
+        cohorts.push(runs.by_ref().take(size).collect::<Vec<_>>());
     }
     let (turns, deriving) = (Semaphore::new(COHORTS_AT_ONCE), Semaphore::new(DERIVING_AT_ONCE));
     let pass = Pass { links, desired, limits, events, turns: &turns, deriving: &deriving };
     let done = join_all(cohorts.into_iter().map(|cohort| pass.drive(cohort))).await;
     let mut executed = Executed::default();
-    for (runs, effects) in done {
-        for (effect, users) in effects {
+    for mut cohort in done {
+        for (effect, users) in cohort.effects {
             *executed.effects.entry(effect).or_default() += users;
         }
+        executed.under_way.append(&mut cohort.under_way);
+        executed.users.append(&mut cohort.users);
+    }
+    executed
+}
+
+impl Executed {
+    /// What became of a cohort. Of its users no more is kept than that: the plans and records of all would be most of what
+    /// a pass holds.
+    fn of(runs: Vec<UserRun>, effects: BTreeMap<&'static str, usize>) -> Self {
+        let mut executed = Self { effects, ..Self::default() };
         for run in runs {
             if let Some(standing) = under_way(&run) {
                 executed.under_way.insert(run.user.clone(), standing);
             }
             executed.users.insert(run.user, finished(run.end.unwrap_or(End::Done)));
         }
+        executed
     }
-    executed
 }
 
 /// Where a user stands that is done with this pass, and goes on later.
@@ -156,7 +167,7 @@ type Effects = BTreeMap<&'static str, usize>;
 
 impl Pass<'_> {
     /// Drives one cohort to its end. A turn is given back while everybody waits for a fence.
-    async fn drive(&self, mut runs: Vec<UserRun>) -> (Vec<UserRun>, Effects) {
+    async fn drive(&self, mut runs: Vec<UserRun>) -> Executed {
         let mut effects = Effects::new();
         let mut over = 0;
         loop {
@@ -172,7 +183,7 @@ impl Pass<'_> {
             };
             drop(turn);
             match fence {
-                None => return (runs, effects),
+                None => return Executed::of(runs, effects),
                 Some((users, wait)) => {
                     self.events.note(Event::Fence { users, wait });
                     tokio::time::sleep(wait).await;
@@ -261,8 +272,8 @@ impl Pass<'_> {
                 import::import(links, jobs).await
             }),
             Some(Effect::Record(_)) => Box::pin(store_effects::write_records(links, name, jobs)),
-            Some(Effect::Document(_)) => Box::pin(store_effects::publish(links, desired, jobs)),
-            Some(Effect::Bury(_)) => Box::pin(store_effects::bury(links, jobs)),
+            Some(Effect::Document(_)) => Box::pin(documents::publish(links, desired, jobs)),
+            Some(Effect::Bury(_)) => Box::pin(documents::bury(links, jobs)),
             Some(Effect::Destroy(_)) => Box::pin(store_effects::destroy(links, jobs)),
             Some(Effect::Copy(_)) => Box::pin(moves::copy(links, jobs)),
             Some(Effect::Move(_)) => Box::pin(moves::relocate(links, jobs)),

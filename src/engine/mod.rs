@@ -14,6 +14,7 @@ mod access;
 mod connect;
 mod crash;
 mod deliveries;
+mod documents;
 mod execute;
 mod given;
 mod import;

@@ -25,6 +25,7 @@ const RENEWALS_MAX: u32 = 16;
 /// A user with its plan, and how far it has come.
 pub(super) struct UserRun {
     pub user: NamespacedName,
+    /// Without the record that it was made of, which goes on changing.
     pub plan: UserPlan,
     pub record: Option<Versioned<Record>>,
     pub material: BTreeMap<Generation, Arc<Material>>,
@@ -97,14 +98,15 @@ impl Performed {
 }
 
 impl UserRun {
-    pub fn new(user: NamespacedName, plan: UserPlan, now: crate::names::Now) -> Self {
+    pub fn new(user: NamespacedName, mut plan: UserPlan, now: crate::names::Now) -> Self {
         let mut watch = Watch::default();
-        if let Some(record) = &plan.record {
+        let record = plan.record.take();
+        if let Some(record) = &record {
             watch.see(&record.value, now);
         }
         Self {
             user,
-            record: plan.record.clone(),
+            record,
             plan,
             material: BTreeMap::new(),
             progress: Progress::default(),

@@ -1,4 +1,4 @@
-//! Effects on the store: material, records, documents.
+//! Effects on the store: material and records.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,16 +8,13 @@ use futures_util::stream::{self, StreamExt as _};
 use super::connect::Links;
 use super::observe::INPUTS_AT_ONCE;
 use super::run::{Failure, Job, Performed, UserRun};
-use crate::credential::{
-    CredentialDocument, Effect, GivenSource, LiveCredential, MaterialOrder, Origin, Outcome, Seen, Slot, Version,
-    Versioned,
-};
+use crate::credential::{Effect, GivenSource, LiveCredential, MaterialOrder, Origin, Outcome, Seen, Slot, Versioned};
 use crate::diagnostic::{Chain, Disposition};
 use crate::host::{System, on_all_cores};
 use crate::names::{ClusterName, Generation, NamespacedName, StoreName};
 use crate::secret::{Material, ScramCredential, Secret, draw_password, draw_rotation_id, draw_salt};
 use crate::state::Desired;
-use crate::store::{Created, CredentialWrite, RecordWrite, Store, StoreError};
+use crate::store::{Created, RecordWrite, Store, StoreError};
 
 /// The failure of an effect at a store.
 pub(super) fn store_failure(effect: &'static str, error: &StoreError) -> Failure {
@@ -25,7 +22,7 @@ pub(super) fn store_failure(effect: &'static str, error: &StoreError) -> Failure
 }
 
 /// Runs `work` once for each store with the positions of its jobs; what it answers goes back to those positions.
-async fn per_store<'a, F>(
+pub(super) async fn per_store<'a, F>(
     links: &'a Links,
     effect: &'static str,
     jobs: &[Job<'a>],
@@ -284,125 +281,6 @@ pub(super) async fn write_records<'a>(links: &'a Links, name: &'static str, jobs
             .collect()
     })
     .await
-}
-
-const DOCUMENT: &str = "document";
-
-/// Writes credential documents (R3): read first, never over a higher generation, conditional on that read.
-pub(super) async fn publish<'a>(links: &'a Links, desired: &'a Desired, jobs: Vec<Job<'a>>) -> Vec<Performed> {
-    let slots = jobs.iter().map(|job| match &job.effect {
-        Effect::Document(slot) => slot,
-        _ => unreachable!("grouped by kind"),
-    });
-    let slots = slots.collect::<Vec<_>>();
-    let generations = slots.iter().map(|slot| slot.generation).collect::<Vec<_>>();
-    let material = load_material(links, DOCUMENT, &jobs, &generations).await;
-    let (jobs, material, slots) = (&jobs, &material, &slots);
-    per_store(links, DOCUMENT, jobs, |store, positions| async move {
-        let mut wanted = Vec::with_capacity(positions.len());
-        for &position in &positions {
-            let document = material[position]
-                .as_ref()
-                .map_err(Clone::clone)
-                .map(|material| live_credential(jobs[position].run, desired, slots[position], material));
-            wanted
-                .push((jobs[position].run.user.clone(), document.map(|live| CredentialDocument::Live(Box::new(live)))));
-        }
-        write_documents(&*store, DOCUMENT, wanted, Outcome::Document).await
-    })
-    .await
-}
-
-const BURY: &str = "bury";
-
-/// Turns documents into tombstones.
-pub(super) async fn bury<'a>(links: &'a Links, jobs: Vec<Job<'a>>) -> Vec<Performed> {
-    let jobs = &jobs;
-    per_store(links, BURY, jobs, |store, positions| async move {
-        let wanted = positions.iter().map(|&position| {
-            let Effect::Bury(generation) = jobs[position].effect else { unreachable!("grouped by kind") };
-            let tombstone = CredentialDocument::Tombstone { generation, deleted_at: super::now().wall };
-            (jobs[position].run.user.clone(), Ok(tombstone))
-        });
-        write_documents(&*store, BURY, wanted.collect(), Outcome::Buried).await
-    })
-    .await
-}
-
-/// Reads what is there, then writes each document on the version of that read.
-async fn write_documents(
-    store: &dyn Store,
-    effect: &'static str,
-    wanted: Vec<(NamespacedName, Result<CredentialDocument, Failure>)>,
-    outcome: impl Fn(Version) -> Outcome,
-) -> Vec<Performed> {
-    let users = wanted.iter().map(|(user, _)| user.clone()).collect::<Vec<_>>();
-    let found = store.read_credentials(&users).await;
-    let mut writes = Vec::new();
-    let mut performed = Vec::with_capacity(users.len());
-    for ((user, wanted), found) in wanted.into_iter().zip(found) {
-        let step = wanted.and_then(|wanted| match found {
-            Ok(found) => compare_document(effect, &wanted, found).map(|step| (wanted, step)),
-            Err(error) => Err(store_failure(effect, &error)),
-        });
-        match step {
-            Err(failure) => performed.push(Performed::failed(failure)),
-            Ok((_, DocumentStep::InPlace(version))) => performed.push(Performed::outcome(outcome(version))),
-            Ok((document, DocumentStep::Write { expected })) => {
-                writes.push((performed.len(), CredentialWrite { user, document: Arc::new(document), expected }));
-                performed.push(Performed::default());
-            }
-        }
-    }
-    let (positions, writes): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
-    for (position, written) in positions.into_iter().zip(store.write_credentials(writes).await) {
-        performed[position] = match written {
-            Ok(version) => Performed::outcome(outcome(version)),
-            Err(error) => Performed::failed(store_failure(effect, &error)),
-        };
-    }
-    performed
-}
-
-enum DocumentStep {
-    /// It says what it should already.
-    InPlace(Version),
-    Write {
-        expected: Option<Version>,
-    },
-}
-
-/// R3: the same generation and rotation is ours, and written again only where its content differs; one of the same or a
-/// higher generation that is not ours stops everything.
-fn compare_document(
-    effect: &'static str,
-    wanted: &CredentialDocument,
-    found: Option<Versioned<CredentialDocument>>,
-) -> Result<DocumentStep, Failure> {
-    let Some(found) = found else { return Ok(DocumentStep::Write { expected: None }) };
-    let is_lower = found.value.generation() < wanted.generation();
-    let same = match (wanted, &found.value) {
-        (CredentialDocument::Live(wanted), CredentialDocument::Live(found)) => {
-            let is_ours = wanted.generation == found.generation && wanted.rotation_id == found.rotation_id;
-            is_ours.then(|| wanted.says_the_same(found))
-        }
-        (CredentialDocument::Tombstone { generation, .. }, CredentialDocument::Tombstone { generation: found, .. }) => {
-            (generation == found).then_some(true)
-        }
-        (CredentialDocument::Live(_) | CredentialDocument::Tombstone { .. }, _) => None,
-    };
-    match same {
-        Some(true) => Ok(DocumentStep::InPlace(found.version)),
-        Some(false) => Ok(DocumentStep::Write { expected: Some(found.version) }),
-        None if is_lower => Ok(DocumentStep::Write { expected: Some(found.version) }),
-        None => {
-            let why = format!(
-                "the credential document carries generation {}, which the record does not know; the store may have been restored from an older snapshot",
-                found.value.generation()
-            );
-            Err(Failure::new(effect, why, Disposition::Stall))
-        }
-    }
 }
 
 /// What applications read: the credential with everything needed to connect.

@@ -3,12 +3,13 @@
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use super::connect::Surroundings;
+use super::connect::{self, Surroundings};
 use super::take_over::Unfit;
 use crate::diagnostic::Chain;
-use crate::k8s::{K8sError, Kubernetes};
+use crate::k8s::K8sError;
 use crate::names::Segment;
 use crate::secret::Secret;
+use crate::spec::Documents;
 
 /// The key of the password (formats.md B7).
 const PASSWORD: &str = "password";
@@ -21,11 +22,12 @@ const AT_ONCE: usize = 32;
 /// # Errors
 /// There is no Kubernetes API to ask.
 pub async fn read_secret_passwords(
+    documents: &Documents,
     surroundings: &Surroundings,
     context: Option<&str>,
     secrets: &[(Segment, Segment)],
 ) -> Result<Vec<Result<Secret, Unfit>>, Unfit> {
-    let kubernetes = Kubernetes::new(surroundings.kubeconfig());
+    let kubernetes = connect::kubernetes(documents, surroundings);
     let cluster = kubernetes.cluster(context).await.map_err(|error| unread(&error))?;
     let reads = secrets.iter().map(|(namespace, name)| {
         let cluster = &cluster;

@@ -1,5 +1,6 @@
 //! The port: what every store can do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -91,6 +92,11 @@ pub trait StoreReader: Send + Sync {
 
     /// What was asked so far.
     fn tally(&self) -> Tally;
+
+    /// How many requests were sent so far to the server that the store lives in, by kind; empty for one that needs no server.
+    fn requests(&self) -> BTreeMap<&'static str, u64> {
+        BTreeMap::new()
+    }
 
     /// Every record, sorted by identity; a damaged one fails alone.
     ///

@@ -1,6 +1,7 @@
 //! Calls: repeated where that may help, with a token that is alive.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
@@ -11,8 +12,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::VaultError;
 use super::transport::{Answer, SendError, Transport};
+use super::{Action, VaultError};
 
 /// Requests at once: enough to hide a round trip of some milliseconds, few enough for a Vault that serves others too.
 pub(super) const CONCURRENCY: usize = 32;
@@ -76,6 +77,8 @@ pub(super) struct Calls {
     pub transport: Transport,
     permits: Semaphore,
     outage_until: Mutex<Option<Instant>>,
+    /// Requests so far, by kind.
+    sent: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// What became of one attempt.
@@ -94,7 +97,16 @@ enum Executed {
 
 impl Calls {
     pub fn new(transport: Transport) -> Self {
-        Self { transport, permits: Semaphore::new(CONCURRENCY), outage_until: Mutex::default() }
+        Self { transport, permits: Semaphore::new(CONCURRENCY), outage_until: Mutex::default(), sent: Mutex::default() }
+    }
+
+    /// How many requests were sent so far, by kind; each attempt is one.
+    pub fn requests(&self) -> BTreeMap<&'static str, u64> {
+        self.sent().clone()
+    }
+
+    fn sent(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a request until it is answered by a success or a refusal.
@@ -105,7 +117,7 @@ impl Calls {
         &self,
         endpoint: &impl Endpoint,
         token: Option<&HeaderValue>,
-        action: &'static str,
+        action: Action,
     ) -> Result<Answered, VaultError> {
         let attempts = if self.is_outage() { 1 } else { ATTEMPTS };
         let mut ambiguous = false;
@@ -134,13 +146,14 @@ impl Calls {
         }
     }
 
-    async fn attempt(&self, endpoint: &impl Endpoint, token: Option<&HeaderValue>, action: &'static str) -> Attempt {
+    async fn attempt(&self, endpoint: &impl Endpoint, token: Option<&HeaderValue>, action: Action) -> Attempt {
         let address = || self.transport.address.clone();
         let again = |why, executed| Attempt::Again {
             error: VaultError::Unreachable { address: address(), why },
             executed,
             not_before: None,
         };
+        *self.sent().entry(action.kind()).or_default() += 1;
         let answer = match self.transport.send(endpoint, token).await {
             Ok(answer) => answer,
             Err(SendError::NotSent(why)) => return again(why, Executed::No),

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Action;
 use crate::diagnostic::{Disposition, Hint};
 
 /// Why Vault could not do what was asked. Names places and status codes; never carries a body, a token or a header.
@@ -75,8 +76,8 @@ pub enum VaultError {
     /// The token may not do this.
     #[error("Vault does not let Kastellan {action} `{path}`")]
     Denied {
-        /// Verb, e.g. "read".
-        action: &'static str,
+        /// What was asked.
+        action: Action,
         /// The path of the request.
         path: String,
     },
@@ -117,8 +118,8 @@ pub enum VaultError {
     /// The request was refused for another reason.
     #[error("Vault refused to {action} `{path}` (status {status})")]
     Rejected {
-        /// Verb, e.g. "write".
-        action: &'static str,
+        /// What was asked.
+        action: Action,
         /// The path of the request.
         path: String,
         /// HTTP's status.
@@ -127,8 +128,8 @@ pub enum VaultError {
     /// An answer is none of Vault's.
     #[error("the answer to {action} `{path}` is not one of Vault's: {why}")]
     Malformed {
-        /// Verb, e.g. "read".
-        action: &'static str,
+        /// What was asked.
+        action: Action,
         /// The path of the request.
         path: String,
         /// What is wrong, without any of it.

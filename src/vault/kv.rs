@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::calls::{Answered, Calls, Plain, says};
 use super::tokens::{Recourse, Tokens};
 use super::transport::{Answer, Transport};
-use super::{KvPath, VaultError, VaultSettings};
+use super::{Action, KvPath, VaultError, VaultSettings};
 
 /// What Vault says where a compare-and-set fails, with status 400.
 const CAS_MISMATCH: &str = "check-and-set parameter did not match the current version";
@@ -169,6 +169,12 @@ impl Vault {
         self.tokens.revoke(&self.calls).await;
     }
 
+    /// How many requests were sent so far, by their kind: `read`, `look` (without opening), `list`, `write`, `setUp` (settings
+    /// of a key), `destroy` and `token`.
+    pub fn requests(&self) -> BTreeMap<&'static str, u64> {
+        self.calls.requests()
+    }
+
     /// The document at a key.
     ///
     /// # Guarantees
@@ -191,10 +197,10 @@ impl Vault {
 
     async fn read_once(&self, path: &KvPath) -> Result<Read, VaultError> {
         let request = ReadSecretRequest { mount: self.mount.clone(), path: path.as_str().to_owned(), version: None };
-        let Answered { answer, .. } = self.ask(&request, "read").await?;
+        let Answered { answer, .. } = self.ask(&request, Action::Read).await?;
         match answer.status {
             200 | 404 => {}
-            status => return Err(rejected(&request, "read", status)),
+            status => return Err(rejected(&request, Action::Read, status)),
         }
         let decoded: Result<Data<SecretData<'_>>, _> = serde_json::from_slice(&answer.body);
         match decoded {
@@ -206,8 +212,8 @@ impl Vault {
             Ok(Data { data: SecretData { metadata, .. } }) => {
                 Ok(Read::Gone { version: metadata.version, is_destroyed: metadata.destroyed })
             }
-            Err(_) if answer.status == 404 => self.absence(&request, "read", &answer).map(|()| Read::Absent),
-            Err(_) => Err(malformed(&request, "read")),
+            Err(_) if answer.status == 404 => self.absence(&request, Action::Read, &answer).map(|()| Read::Absent),
+            Err(_) => Err(malformed(&request, Action::Read)),
         }
     }
 
@@ -221,10 +227,10 @@ impl Vault {
             path: format!("{}/data/{path}", self.mount),
             body: Some(envelope(json, cas)),
         };
-        let Answered { answer, ambiguous } = self.ask(&request, "write").await?;
+        let Answered { answer, ambiguous } = self.ask(&request, Action::Write).await?;
         let version = match answer.status {
             200 => {
-                let Data { data: VersionData { version, .. } } = decode(&answer, &request, "write")?;
+                let Data { data: VersionData { version, .. } } = decode(&answer, &request, Action::Write)?;
                 version
             }
             400 if says(&answer, CAS_MISMATCH) => {
@@ -237,8 +243,10 @@ impl Vault {
                     Read::Found(_) | Read::Gone { .. } | Read::Absent => return Err(conflict),
                 }
             }
-            404 => return self.absence(&request, "write", &answer).and(Err(rejected(&request, "write", 404))),
-            status => return Err(rejected(&request, "write", status)),
+            404 => {
+                return self.absence(&request, Action::Write, &answer).and(Err(rejected(&request, Action::Write, 404)));
+            }
+            status => return Err(rejected(&request, Action::Write, status)),
         };
         let mut floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
         let floor = floors.entry(path.as_str().to_owned()).or_default();
@@ -249,24 +257,24 @@ impl Vault {
     /// What lies in a folder: keys, and folders with a slash behind; empty where there is no such folder.
     pub async fn list(&self, folder: &KvPath) -> Result<Vec<String>, VaultError> {
         let request = ListSecretsRequest { mount: self.mount.clone(), path: format!("{folder}/") };
-        let Answered { answer, .. } = self.ask(&request, "list").await?;
+        let Answered { answer, .. } = self.ask(&request, Action::List).await?;
         match answer.status {
-            200 => decode(&answer, &request, "list").map(|Data { data: ListData { keys } }| keys),
-            404 => self.absence(&request, "list", &answer).map(|()| Vec::new()),
-            status => Err(rejected(&request, "list", status)),
+            200 => decode(&answer, &request, Action::List).map(|Data { data: ListData { keys } }| keys),
+            404 => self.absence(&request, Action::List, &answer).map(|()| Vec::new()),
+            status => Err(rejected(&request, Action::List, status)),
         }
     }
 
     /// What is known of a key without opening it; `None`: nothing.
     pub async fn look_at(&self, path: &KvPath) -> Result<Option<Keys>, VaultError> {
         let request = ReadSecretMetadataRequest { mount: self.mount.clone(), path: path.as_str().to_owned() };
-        let Answered { answer, .. } = self.ask(&request, "look at").await?;
+        let Answered { answer, .. } = self.ask(&request, Action::LookAt).await?;
         match answer.status {
             200 => {}
-            404 => return self.absence(&request, "look at", &answer).map(|()| None),
-            status => return Err(rejected(&request, "look at", status)),
+            404 => return self.absence(&request, Action::LookAt, &answer).map(|()| None),
+            status => return Err(rejected(&request, Action::LookAt, status)),
         }
-        let Data { data } = decode(&answer, &request, "look at")?;
+        let Data { data } = decode(&answer, &request, Action::LookAt)?;
         let KeyData { current_version, max_versions, delete_version_after, versions } = data;
         let newest = versions.get(&current_version.to_string());
         Ok(Some(Keys {
@@ -287,7 +295,7 @@ impl Vault {
             cas_required: Some(true),
             ..SetSecretMetadataRequest::default()
         };
-        self.expect_done(&request, "set up").await
+        self.expect_done(&request, Action::SetUp).await
     }
 
     /// Destroys a version for good. What is not there cannot be destroyed, and is none the worse.
@@ -297,7 +305,7 @@ impl Vault {
             path: path.as_str().to_owned(),
             versions: vec![version],
         };
-        self.expect_done(&request, "destroy a version of").await
+        self.expect_done(&request, Action::Destroy).await
     }
 
     /// The settings of the mount.
@@ -306,17 +314,17 @@ impl Vault {
     /// [`VaultError::NoMount`]: there is no KV version 2 engine.
     pub async fn mount_settings(&self) -> Result<MountSettings, VaultError> {
         let request = ReadConfigurationRequest { mount: self.mount.clone() };
-        let Answered { answer, .. } = self.ask(&request, "read").await?;
+        let Answered { answer, .. } = self.ask(&request, Action::Read).await?;
         match answer.status {
             200 => {}
             400 | 404 | 405 => return Err(self.no_mount()),
-            status => return Err(rejected(&request, "read", status)),
+            status => return Err(rejected(&request, Action::Read, status)),
         }
-        let Data { data: MountData { max_versions, delete_version_after } } = decode(&answer, &request, "read")?;
+        let Data { data: MountData { max_versions, delete_version_after } } = decode(&answer, &request, Action::Read)?;
         Ok(MountSettings { max_versions, delete_version_after: some_time(delete_version_after) })
     }
 
-    async fn expect_done(&self, request: &impl Endpoint, action: &'static str) -> Result<(), VaultError> {
+    async fn expect_done(&self, request: &impl Endpoint, action: Action) -> Result<(), VaultError> {
         let Answered { answer, .. } = self.ask(request, action).await?;
         match answer.status {
             200 | 204 => Ok(()),
@@ -325,7 +333,7 @@ impl Vault {
     }
 
     /// Sends a request with the token of this process, and once more with a new one where the token was dead.
-    async fn ask(&self, request: &impl Endpoint, action: &'static str) -> Result<Answered, VaultError> {
+    async fn ask(&self, request: &impl Endpoint, action: Action) -> Result<Answered, VaultError> {
         let mut token = self.tokens.current(&self.calls).await?;
         let mut answered = self.calls.call(request, Some(&token.header), action).await?;
         if answered.answer.status == 403 && self.tokens.after_refusal(&self.calls, &token).await? == Recourse::TryAgain
@@ -340,7 +348,7 @@ impl Vault {
     }
 
     /// Tells a key that is not there from a mount that is not there; both are 404.
-    fn absence(&self, request: &impl Endpoint, action: &'static str, answer: &Answer) -> Result<(), VaultError> {
+    fn absence(&self, request: &impl Endpoint, action: Action, answer: &Answer) -> Result<(), VaultError> {
         #[derive(Deserialize)]
         struct Nothing {
             errors: Vec<String>,
@@ -408,15 +416,15 @@ fn some_time(text: String) -> Option<String> {
 fn decode<'a, T: Deserialize<'a>>(
     answer: &'a Answer,
     request: &impl Endpoint,
-    action: &'static str,
+    action: Action,
 ) -> Result<T, VaultError> {
     serde_json::from_slice(&answer.body).map_err(|_| malformed(request, action))
 }
 
-fn malformed(request: &impl Endpoint, action: &'static str) -> VaultError {
+fn malformed(request: &impl Endpoint, action: Action) -> VaultError {
     VaultError::Malformed { action, path: request.path(), why: "it is not what the API describes" }
 }
 
-fn rejected(request: &impl Endpoint, action: &'static str, status: u16) -> VaultError {
+fn rejected(request: &impl Endpoint, action: Action, status: u16) -> VaultError {
     VaultError::Rejected { action, path: request.path(), status }
 }

@@ -10,6 +10,7 @@
 //! compare-and-set that failed is recognised by its text. It repeats what may succeed when repeated, and knows nothing of
 //! records and credentials. No answer's body, no token and no header ever comes into an error or a log.
 
+mod action;
 mod calls;
 mod error;
 mod kv;
@@ -20,6 +21,7 @@ mod transport;
 
 use std::path::PathBuf;
 
+pub use action::Action;
 pub use error::VaultError;
 pub use kv::{KeySettings, Keys, MountSettings, Read, Stored, Vault};
 pub use path::KvPath;

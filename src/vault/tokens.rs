@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::calls::{Answered, Calls, Plain};
-use super::{LoginSettings, SecretIdForm, VaultError};
+use super::{Action, LoginSettings, SecretIdForm, VaultError};
 use crate::secret::Secret;
 
 /// A file of a token or secret id is looked at this often.
@@ -173,7 +173,7 @@ impl Tokens {
             }
             return Ok(if is_same { Recourse::None } else { Recourse::TryAgain });
         }
-        let lookup = calls.call(&Plain::get("auth/token/lookup-self"), Some(&used.header), "look up").await?;
+        let lookup = calls.call(&Plain::get("auth/token/lookup-self"), Some(&used.header), Action::LookUp).await?;
         let is_second = used.after_refusal.load(Ordering::Relaxed) && used.made.elapsed() < YOUNG;
         if lookup.answer.status == 200 || is_second {
             used.state().alive_until = Instant::now() + ALIVE_FOR;
@@ -257,20 +257,22 @@ async fn log_in(calls: &Calls, mount: &str, role_id: &str, secret_id: &Secret) -
     let secret_id = secret_id.expose_text().unwrap_or_default();
     let body = json_body(&[("role_id", role_id), ("secret_id", secret_id)]);
     let request = Plain { body: Some(body), ..Plain::post(format!("auth/{mount}/login"), &()) };
-    let Answered { answer, .. } = calls.call(&request, None, "log in at").await?;
+    let Answered { answer, .. } = calls.call(&request, None, Action::LogIn).await?;
     if answer.status != 200 {
         return Err(VaultError::LoginRefused { method: APP_ROLE, status: answer.status });
     }
-    let LoggedIn { auth } = decode(&answer.body, "log in at", &request.path)?;
-    of_login(&auth).ok_or(VaultError::Malformed { action: "log in at", path: request.path, why: "it has no token" })
+    let LoggedIn { auth } = decode(&answer.body, Action::LogIn, &request.path)?;
+    of_login(&auth).ok_or(VaultError::Malformed { action: Action::LogIn, path: request.path, why: "it has no token" })
 }
 
 /// Renews a token in place; whether it has most of its period before it again. At the end of what a token may live, Vault
 /// renews it for less and less.
 async fn renew(calls: &Calls, token: &Token, lease: Lease) -> bool {
     let request = Plain::post("auth/token/renew-self", &json!({}));
-    let Ok(Answered { answer, .. }) = calls.call(&request, Some(&token.header), "renew").await else { return false };
-    let Ok(LoggedIn { auth }) = decode::<LoggedIn>(&answer.body, "renew", &request.path) else { return false };
+    let Ok(Answered { answer, .. }) = calls.call(&request, Some(&token.header), Action::Renew).await else {
+        return false;
+    };
+    let Ok(LoggedIn { auth }) = decode::<LoggedIn>(&answer.body, Action::Renew, &request.path) else { return false };
     let left = Duration::from_secs(auth.lease_duration);
     if answer.status != 200 || left < lease.period / 2 {
         return false;
@@ -284,7 +286,7 @@ async fn renew(calls: &Calls, token: &Token, lease: Lease) -> bool {
 
 async fn revoke(calls: &Calls, token: &Token) {
     let request = Plain::post("auth/token/revoke-self", &json!({}));
-    if let Err(error) = calls.call(&request, Some(&token.header), "revoke").await {
+    if let Err(error) = calls.call(&request, Some(&token.header), Action::Revoke).await {
         tracing::debug!("the token was not revoked, and expires by itself: {error}");
     }
 }
@@ -305,12 +307,12 @@ async fn unwrap(
     let spent = || VaultError::WrapSpent { file: file.to_owned() };
     let wrapping = text.expose_text().unwrap_or_default();
     let request = Plain { body: Some(json_body(&[("token", wrapping)])), ..Plain::post("sys/wrapping/lookup", &()) };
-    let looked_up = calls.call(&request, None, "look up").await?.answer;
+    let looked_up = calls.call(&request, None, Action::LookUp).await?.answer;
     if looked_up.status != 200 {
         return Err(spent());
     }
     // Somebody who could put another token there could make us log in as somebody else.
-    let WrapLookup { data: WrapInfo { creation_path } } = decode(&looked_up.body, "look up", &request.path)?;
+    let WrapLookup { data: WrapInfo { creation_path } } = decode(&looked_up.body, Action::LookUp, &request.path)?;
     let is_expected = creation_path
         .strip_prefix(&format!("auth/{mount}/role/"))
         .and_then(|rest| rest.strip_suffix("/secret-id"))
@@ -320,11 +322,11 @@ async fn unwrap(
     }
     let header = sensitive(wrapping).ok_or_else(spent)?;
     let request = Plain::post("sys/wrapping/unwrap", &json!({}));
-    let answer = calls.call(&request, Some(&header), "unwrap").await?.answer;
+    let answer = calls.call(&request, Some(&header), Action::Unwrap).await?.answer;
     if answer.status != 200 {
         return Err(spent());
     }
-    let Unwrapped { data } = decode(&answer.body, "unwrap", &request.path)?;
+    let Unwrapped { data } = decode(&answer.body, Action::Unwrap, &request.path)?;
     let secret_id = Secret::new(data.secret_id.as_bytes().to_vec());
     *unwrapped = Some((text, secret_id.duplicate()));
     Ok(secret_id)
@@ -339,7 +341,7 @@ fn json_body(fields: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
     body
 }
 
-fn decode<T: DeserializeOwned>(body: &[u8], action: &'static str, path: &str) -> Result<T, VaultError> {
+fn decode<T: DeserializeOwned>(body: &[u8], action: Action, path: &str) -> Result<T, VaultError> {
     let malformed =
         |_| VaultError::Malformed { action, path: path.to_owned(), why: "it is not what the API describes" };
     serde_json::from_slice(body).map_err(malformed)

@@ -168,7 +168,7 @@ fn takeover(plan: &UserPlan, name: &DeliveryName) -> Option<ActionView> {
         | DeliveryState::Surplus
         | DeliveryState::Refused { .. }
         | DeliveryState::Ahead(_)
-        | DeliveryState::Unknown(_) => None,
+        | DeliveryState::Unknown { .. } => None,
     }
 }
 

@@ -11,14 +11,15 @@
 //! for each namespace and one read for each record, side by side, and no other request.
 
 mod documents;
+mod keys;
 mod layout;
 mod settings;
 
 pub use settings::VaultStoreSettings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -32,8 +33,9 @@ use super::{StoreError, first_of_each, payload, payload_error};
 use crate::credential::{CredentialDocument, Record, Version, Versioned};
 use crate::names::{Generation, NamespacedName, Segment, StoreName};
 use crate::secret::{Material, Secret};
-use crate::vault::{KeySettings, KvPath, Read, Stored, Vault, VaultError};
+use crate::vault::{KvPath, Read, Stored, Vault, VaultError};
 use documents::{decode_record, encode_record, is_tombstone, tombstone};
+use keys::{CREDENTIALS, MATERIAL, RECORDS};
 use layout::Layout;
 
 /// Items of a batch that are under way at once; the client has a bound of its own for requests.
@@ -41,18 +43,6 @@ const AT_ONCE: usize = 64;
 
 /// Three cohorts are under way at once, and a permit lasts 30 seconds: a Vault that writes 100 records in a second will do.
 const USERS_AT_ONCE: usize = 500;
-
-/// One rotation writes a record some six times: so the last few rotations can be read up.
-const RECORDS: KeySettings = KeySettings { max_versions: 20 };
-/// The newest one is what applications read.
-const CREDENTIALS: KeySettings = KeySettings { max_versions: 10 };
-/// It is written once.
-const MATERIAL: KeySettings = KeySettings { max_versions: 1 };
-
-/// What Vault keeps where nothing is said.
-const VERSIONS_DEFAULT: u64 = 10;
-/// With fewer, what was there before the last change is gone.
-const VERSIONS_SENSIBLE: u64 = 3;
 
 /// Two who put keys into one input at once; a third conflict means that somebody writes there all the time.
 const INPUT_ATTEMPTS: usize = 3;
@@ -120,34 +110,6 @@ impl VaultStore {
                 Err(StoreError::Expires { place: format!("{}/config", self.mount), when: format!("after {time}") })
             }
         }
-    }
-
-    /// Prepares a key for a write: sets a new one up, and looks once at the settings of one that is there.
-    async fn prepare(&self, path: &KvPath, cas: u64, settings: KeySettings) -> Result<(), StoreError> {
-        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        if cas == 0 {
-            self.vault.set_up(path, settings).await?;
-            checked().insert(path.clone());
-            return Ok(());
-        }
-        let is_known = checked().contains(path);
-        let found = if is_known { None } else { self.vault.look_at(path).await? };
-        let Some(keys) = found else { return Ok(()) };
-        if let Some(time) = keys.delete_version_after {
-            return Err(StoreError::Expires { place: self.place(path), when: format!("after {time}") });
-        }
-        // Vault keeps as many as the larger of both says.
-        let kept =
-            Some(keys.max_versions.max(self.mount_versions)).filter(|kept| *kept > 0).unwrap_or(VERSIONS_DEFAULT);
-        if kept < VERSIONS_SENSIBLE {
-            tracing::warn!(
-                "Vault keeps {kept} versions of `{}`, too few to read one rotation up: set `max_versions` to {}",
-                self.place(path),
-                settings.max_versions
-            );
-        }
-        checked().insert(path.clone());
-        Ok(())
     }
 
     /// Runs `one` for every item, several at once; results in the order of the items.
@@ -298,15 +260,12 @@ impl VaultStore {
         self.inputs.check_user(&user)?;
         let path = self.layout.credential(&user);
         let json = payload::encode_credential(&document).map_err(|error| payload_error(self.place(&path), error))?;
-        let cas = self.number(&path, expected.as_ref())?;
-        self.prepare(&path, cas, CREDENTIALS).await?;
-        let written = match self.vault.write(&path, &json, cas).await {
-            // One that was deleted is no document, but counts on.
-            Err(error @ VaultError::Conflict { .. }) if cas == 0 => match self.vault.read(&path).await? {
-                Read::Gone { version, .. } => self.vault.write(&path, &json, version).await,
-                Read::Absent | Read::Found(_) => Err(error),
-            },
-            written => written,
+        let written = match self.number(&path, expected.as_ref())? {
+            0 => self.create_credential(&path, &json).await,
+            cas => {
+                self.prepare(&path, cas, CREDENTIALS).await?;
+                self.vault.write(&path, &json, cas).await
+            }
         };
         written.map(version).map_err(|error| self.explain(error))
     }
@@ -319,6 +278,29 @@ impl VaultStore {
                 Ok(Some(Versioned { value, version: version(stored.version) }))
             }
         }
+    }
+
+    /// Writes a document where there is none, and only then sets its key up: what stands there may be somebody else's.
+    async fn create_credential(&self, path: &KvPath, json: &[u8]) -> Result<u64, VaultError> {
+        let version = match self.vault.write(path, json, 0).await {
+            Ok(version) => version,
+            Err(error @ VaultError::Conflict { .. }) => match self.vault.read(path).await? {
+                // One that was deleted is no document, but counts on.
+                Read::Gone { version, .. } => self.vault.write(path, json, version).await?,
+                Read::Found(stored) => {
+                    // Whoever made it may have died before this.
+                    if payload::decode_credential(&stored.json).is_ok() {
+                        self.vault.set_up(path, CREDENTIALS).await?;
+                    }
+                    return Err(error);
+                }
+                Read::Absent => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        self.vault.set_up(path, CREDENTIALS).await?;
+        self.note_checked(path);
+        Ok(version)
     }
 
     async fn put_input(&self, path: &str, key: &str, secret: &Secret) -> Result<Version, StoreError> {
@@ -395,6 +377,10 @@ impl StoreReader for VaultStore {
 
     fn tally(&self) -> Tally {
         self.counters.tally()
+    }
+
+    fn requests(&self) -> BTreeMap<&'static str, u64> {
+        self.vault.requests()
     }
 
     fn watches_credentials(&self) -> bool {

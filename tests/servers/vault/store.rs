@@ -139,6 +139,40 @@ async fn a_pass_asks_once_for_each_folder_and_record_and_for_nothing_else() {
     assert_eq!(reader.list_records().await.unwrap().len(), users.len());
     // Seven namespaces, and the folder above them.
     assert_eq!(requests(&ground) - before, 1 + 7 + users.len());
+    // What the client tells of itself is what Vault has seen. Its token is in a file: it does not log in.
+    assert_eq!(reader.requests(), [("list", 1 + 7), ("read", users.len() as u64)].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_apply_sends_two_requests_for_each_new_key_and_one_for_each_other_write() {
+    let ground = Ground::new();
+    let store = ground.open().await;
+    let before = (store.requests(), requests(&ground));
+    fill(&*store, "payments/payments").await;
+    let user = user("payments/payments");
+    let write = RecordWrite { record: record(&user), expected: Some(Version("1".into())) };
+    store.write_records(vec![write]).await.pop().unwrap().unwrap();
+    let sent = |kind| store.requests()[kind] - before.0.get(kind).copied().unwrap_or_default();
+    assert_eq!((sent("write"), sent("setUp")), (4, 3));
+    assert_eq!(requests(&ground) - before.1, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_whose_writer_died_is_set_up_by_the_next_and_a_strangers_is_left_alone() {
+    let ground = Ground::new();
+    let store = ground.open().await;
+    fill(&*store, "payments/payments").await;
+    let ours = ground.vault.ask("GET", &ground.path("data", "payments/payments"), &Value::Null).unwrap();
+    let left = json!({"options": {"cas": 0}, "data": ours["data"]["data"]});
+    ground.vault.ask("POST", &ground.path("data", "payments/left"), &left).unwrap();
+    ground.vault.ask("POST", &ground.path("data", "payments/strange"), &json!({"data": {"username": "them"}})).unwrap();
+    for (name, is_set_up) in [("payments/left", true), ("payments/strange", false)] {
+        let write = CredentialWrite { user: user(name), document: credential(1, "secret", &["prod"]), expected: None };
+        let refused = store.write_credentials(vec![write]).await.pop().unwrap().unwrap_err();
+        assert!(matches!(refused, StoreError::Conflict { .. }), "{name}: {refused}");
+        let metadata = ground.vault.ask("GET", &ground.path("metadata", name), &Value::Null).unwrap();
+        assert_eq!(metadata["data"]["cas_required"], json!(is_set_up), "{name}");
+    }
 }
 
 /// How many requests of a ground its Vault has answered.
