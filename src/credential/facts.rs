@@ -208,6 +208,13 @@ impl Facts {
         ahead.rev().max_by_key(|(_, generation)| *generation)
     }
 
+    /// Whether somebody looked for the ACLs and quotas of one account, and they could not be seen.
+    pub fn is_access_unseen(&self, account: &Account) -> bool {
+        let cluster = self.clusters.get(&account.cluster).and_then(Seen::known);
+        let facts = cluster.and_then(|cluster| cluster.accounts.get(&account.username));
+        facts.is_some_and(|facts| facts.access.known().is_none())
+    }
+
     /// What is known of the ACLs and quotas of one account.
     pub fn access(&self, account: &Account) -> Option<&AccessFact> {
         self.clusters.get(&account.cluster)?.known()?.accounts.get(&account.username)?.access.known()

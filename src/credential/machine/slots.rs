@@ -143,7 +143,7 @@ pub(super) fn wanted_accounts(subject: &Subject<'_>, clusters: &BTreeSet<Cluster
 }
 
 /// `Withdraw` for names that nobody asks for and that hold no credential in `after`, the record as it will be: their access
-/// goes with their credential.
+/// goes with their credential. Waits where that could not be seen: nobody looks for it once the name is struck off.
 pub(super) fn withdraw_surplus(
     subject: &Subject<'_>,
     record: &Record,
@@ -154,7 +154,14 @@ pub(super) fn withdraw_surplus(
     let is_surplus =
         |name: &&UserName| !wanted.names().contains(*name) && !after.slots().any(|slot| slot.username == **name);
     let names = record.names().into_iter().filter(is_surplus).collect::<Vec<_>>();
-    withdraw(subject, clusters.iter().flat_map(|cluster| names.iter().map(|name| Account::new(cluster, name))))
+    let accounts = clusters.iter().flat_map(|cluster| names.iter().map(|name| Account::new(cluster, name)));
+    let accounts = accounts.collect::<Vec<_>>();
+    let is_unseen =
+        |account: &&Account| !subject.progress.withdrawn.contains(account) && subject.facts.is_access_unseen(account);
+    if let Some(Account { cluster, username }) = accounts.iter().find(is_unseen) {
+        return Some(Step::Wait(format!("what `{username}` may do on {cluster} could not be seen")));
+    }
+    withdraw(subject, accounts)
 }
 
 /// Strikes off the names that are neither used nor asked for, and takes the document's name. As long as a cluster is owed,

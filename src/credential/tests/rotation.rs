@@ -278,6 +278,23 @@ fn a_revocation_to_another_name_needs_no_waiting() {
 }
 
 #[test]
+fn a_name_is_not_struck_off_before_its_access_was_seen() {
+    let wanted = rotating(Strategy::MechanismFlip, Some(HOUR), Confirm::None);
+    let mut world = provisioned_as(&wanted);
+    let renamed = Wanted { username: UserName::parse("payments2").unwrap(), ..wanted };
+    assert_eq!(world.run_asked(Some(&renamed), Some(&Ask::Rotate), None), End::Settled);
+    assert_eq!((phase(&world), world.access.len()), (Phase::Published, 2));
+    world.seconds += 2 * HOUR;
+    world.shows_access = false;
+    assert_eq!(world.run(Some(&renamed), None), End::Waits);
+    assert!(world.waits_for.contains("could not be seen"), "{}", world.waits_for);
+    world.shows_access = true;
+    assert_eq!(world.run(Some(&renamed), None), End::Settled);
+    assert_eq!(phase(&world), Phase::Idle);
+    assert_eq!(world.access.iter().map(UserName::as_str).collect::<Vec<_>>(), ["payments2"]);
+}
+
+#[test]
 fn a_user_deleted_in_the_middle_of_a_rotation_leaves_nothing_and_comes_back() {
     for strategy in [Strategy::MechanismFlip, Strategy::DualUser, Strategy::InPlace] {
         let wanted = rotating(strategy, Some(HOUR), Confirm::Acknowledgement);

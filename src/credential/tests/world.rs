@@ -23,6 +23,8 @@ pub(super) struct World {
     pub(super) kafka: BTreeMap<UserName, Slots>,
     /// Names that have access.
     pub(super) access: BTreeSet<UserName>,
+    /// Whether access can be seen.
+    pub(super) shows_access: bool,
     pub(super) record: Option<Record>,
     /// Material by generation: what it holds, and which password.
     pub(super) material: BTreeMap<Generation, (Slot, u64)>,
@@ -121,6 +123,7 @@ impl World {
         Self {
             kafka: BTreeMap::new(),
             access: BTreeSet::new(),
+            shows_access: true,
             record: None,
             material: BTreeMap::new(),
             passwords_drawn: 0,
@@ -174,7 +177,8 @@ impl World {
             rules: Some([].into()),
         };
         let slots = self.kafka.get(name).cloned().unwrap_or_default();
-        AccountFacts { slots: Seen::Known(slots), access: Seen::Known(access) }
+        let access = if self.shows_access { Seen::Known(access) } else { Seen::unknown("no answer") };
+        AccountFacts { slots: Seen::Known(slots), access }
     }
 
     pub(super) fn facts(&self, wanted: Option<&Wanted>, ask: Option<&Ask>) -> Facts {

@@ -473,6 +473,8 @@ impl Run {
                 self.meddled.insert(username.clone());
                 cluster.change(Change::Credential(username, mechanism, None));
             }
+            // Nobody mends it there, and once its user is deleted it is a stranger too.
+            Meddling::ReplaceCredential if self.declared.suspended.contains(&cluster_name) => {}
             Meddling::ReplaceCredential => {
                 let other = credential_of("somebody else's");
                 self.world.watch().suspend(user);
