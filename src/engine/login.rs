@@ -15,7 +15,7 @@ use super::run::{Failure, Job, Performed, by_cluster, link_of};
 use super::store_effects::load_material;
 use crate::credential::{Effect, Outcome, Witnesses};
 use crate::diagnostic::{Chain, Disposition};
-use crate::kafka::{LoginOutcome, LoginRequest, LoginTarget};
+use crate::kafka::{LoginOutcome, LoginRequest, LoginTarget, RegisteredBrokers};
 use crate::names::{BrokerId, ClusterName, UserName};
 use crate::secret::ScramCredential;
 
@@ -82,7 +82,15 @@ async fn prove_jobs(
         }
     }
     let credentials = wanted.iter().map(|(_, user, scram)| (*user, *scram)).collect::<Vec<_>>();
-    for ((position, ..), proof) in wanted.iter().zip(prove_on(link, &credentials).await) {
+    let (brokers, mut proofs) = prove_on_running(link, &credentials).await;
+    let needs_all_yet = |(position, proof): (usize, &Proof)| proof.is_ok() && needs_all(wanted[position].0);
+    if proofs.iter().enumerate().any(needs_all_yet)
+        && let Some(unproven) = passed_over(link, &brokers).await
+    {
+        let relying = proofs.iter_mut().enumerate().filter(|(index, proof)| needs_all_yet((*index, proof)));
+        relying.for_each(|(_, proof)| *proof = Err(unproven.clone()));
+    }
+    for ((position, ..), proof) in wanted.iter().zip(proofs) {
         let Effect::Login { slot, .. } = &jobs[*position].effect else { unreachable!("grouped by kind") };
         match proof {
             Ok(()) => {
@@ -95,41 +103,81 @@ async fn prove_jobs(
 
 /// A registered broker that does not run, or could not be asked for.
 async fn missing_witness(link: &ClusterLink) -> Option<Unproven> {
-    let absent = match link.admin.absent_brokers().await {
-        Ok(absent) => absent,
-        Err(error) => return Some(Unproven::new(Chain(&error).to_string(), Disposition::Wait)),
-    };
-    let names = absent.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match link.admin.registered_brokers(None).await {
+        Ok(registered) => absence(&registered?),
+        Err(error) => Some(Unproven::new(Chain(&error).to_string(), Disposition::Wait)),
+    }
+}
+
+fn absence(registered: &RegisteredBrokers) -> Option<Unproven> {
+    let names = registered.absent.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let why =
         format!("broker {names} is registered and does not run; one that is gone for good has to be unregistered");
-    (!absent.is_empty()).then(|| Unproven::new(why, Disposition::Wait))
+    (!names.is_empty()).then(|| Unproven::new(why, Disposition::Wait))
+}
+
+/// A registered broker that is not among those on which a credential was just proven: it left before, or came since, and
+/// takes logins before it knows what was written meanwhile. Every broker is asked, because any of them may lag: the one that
+/// told who runs has applied, by the barrier, what it told.
+async fn passed_over(link: &ClusterLink, proven: &[BrokerId]) -> Option<Unproven> {
+    let told = join_all(proven.iter().map(|broker| link.admin.registered_brokers(Some(*broker)))).await;
+    told.into_iter().find_map(|told| match told {
+        Ok(registered) => {
+            let registered = registered?;
+            let newcomer = registered.running.iter().find(|broker| !proven.contains(broker));
+            let came = |broker| Unproven::new(format!("broker {broker} has just started"), Disposition::Wait);
+            absence(&registered).or_else(|| newcomer.map(came))
+        }
+        Err(error) => Some(Unproven::new(Chain(&error).to_string(), Disposition::Wait)),
+    })
 }
 
 type Proof = Result<(), Unproven>;
 
 /// Proves credentials on every broker of one cluster; one proof for each, in their order.
 pub(super) async fn prove_on(link: &ClusterLink, credentials: &[(&UserName, &ScramCredential)]) -> Vec<Proof> {
+    prove_on_running(link, credentials).await.1
+}
+
+/// The same, with the brokers that were running.
+async fn prove_on_running(
+    link: &ClusterLink,
+    credentials: &[(&UserName, &ScramCredential)],
+) -> (Vec<BrokerId>, Vec<Proof>) {
     if credentials.is_empty() {
-        return Vec::new();
+        return Default::default();
     }
     let deadline = Instant::now() + PROOF_DEADLINE;
     // The list of brokers may be from before one of them left.
     let brokers = match link.admin.refresh().await {
         Ok(cluster) => cluster.brokers.keys().copied().collect::<Vec<_>>(),
-        Err(error) => return all_fail(credentials, Unproven::new(Chain(&error).to_string(), Disposition::Wait)),
+        Err(error) => {
+            let unproven = Unproven::new(Chain(&error).to_string(), Disposition::Wait);
+            return (Vec::new(), all_fail(credentials, unproven));
+        }
     };
-    let mut proofs = await_shown(link, &brokers, credentials, deadline).await;
+    let proofs = prove_on_brokers(link, &brokers, credentials, deadline).await;
+    (brokers, proofs)
+}
+
+async fn prove_on_brokers(
+    link: &ClusterLink,
+    brokers: &[BrokerId],
+    credentials: &[(&UserName, &ScramCredential)],
+    deadline: Instant,
+) -> Vec<Proof> {
+    let mut proofs = await_shown(link, brokers, credentials, deadline).await;
     if proofs.iter().all(Result::is_err) {
         return proofs;
     }
-    for (broker, passed) in link.admin.barrier(&brokers, deadline.saturating_duration_since(Instant::now())).await {
+    for (broker, passed) in link.admin.barrier(brokers, deadline.saturating_duration_since(Instant::now())).await {
         if let Err(error) = passed {
             let why = format!("broker {broker}: {}", Chain(&error));
             fail_open(&mut proofs, &Unproven::new(why, Disposition::Wait));
         }
     }
     if let Some(logins) = &link.logins {
-        log_in_everywhere(logins, &brokers, credentials, deadline, &mut proofs).await;
+        log_in_everywhere(logins, brokers, credentials, deadline, &mut proofs).await;
     }
     proofs
 }

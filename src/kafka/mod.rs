@@ -43,4 +43,4 @@ pub use policy::{Purpose, explained_rights, needed_rights};
 pub use pool::Cluster;
 #[cfg(feature = "librdkafka")]
 pub use second_opinion::{Opinion, RecordTrip, second_opinion};
-pub use wire::{AclListing, Malformed, decode_answer};
+pub use wire::{AclListing, Malformed, RegisteredBrokers, decode_answer};

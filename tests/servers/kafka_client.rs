@@ -295,7 +295,7 @@ fn a_broker_that_is_down_is_left_out_and_a_written_request_is_not_repeated() {
 /// Waits until exactly these brokers are registered without running.
 async fn await_absent(admin: &Admin, expected: &[BrokerId]) {
     let seen = async {
-        while !admin.absent_brokers().await.unwrap().iter().eq(expected) {
+        while !admin.registered_brokers(None).await.unwrap().unwrap().absent.iter().eq(expected) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };

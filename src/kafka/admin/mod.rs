@@ -74,16 +74,16 @@ impl Admin {
         Ok(self.pool.cluster())
     }
 
-    /// Brokers that are registered with the cluster and do not run, or are just starting. Of brokers before Kafka 4.0, which do
-    /// not tell, none.
-    pub async fn absent_brokers(&self) -> Result<BTreeSet<BrokerId>, KafkaError> {
-        let versions = self.pool.read::<ApiVersions>(None, &api_versions()).await?;
+    /// Brokers that are registered with the cluster, also those that do not run or are just starting, as one broker sees it;
+    /// `None`: any of them. `None` is the answer of a broker before Kafka 4.0, which does not tell.
+    pub async fn registered_brokers(&self, broker: Option<BrokerId>) -> Result<Option<RegisteredBrokers>, KafkaError> {
+        let versions = self.pool.read::<ApiVersions>(broker, &api_versions()).await?;
         let (_, newest) = versions.ranges.get(&DescribeClusterRequest::KEY).copied().unwrap_or_default();
         if newest < RegisteredBrokers::VERSION {
-            return Ok(BTreeSet::new());
+            return Ok(None);
         }
         let request = DescribeClusterRequest::default().with_endpoint_type(BROKERS).with_include_fenced_brokers(true);
-        Ok(self.pool.read::<RegisteredBrokers>(None, &request).await?.absent)
+        self.pool.read::<RegisteredBrokers>(broker, &request).await.map(Some)
     }
 
     /// The principals whom the authorizer lets do everything, sorted; `None` when the brokers do not tell.

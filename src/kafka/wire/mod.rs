@@ -15,13 +15,14 @@ mod tests;
 
 pub use acls::AclListing;
 pub use reader::Malformed;
+pub use session::RegisteredBrokers;
 
 pub(crate) use acls::{CreatedAcls, ListedAcls, RemovedAcls};
 pub(crate) use configs::{ConfigEntry, DescribedConfigs};
 pub(crate) use quotas::{AlteredQuotas, DescribedQuotas, USER};
 pub(crate) use reader::Reader;
 pub(crate) use scram::{AlteredScram, DescribedScram, DescribedUser};
-pub(crate) use session::{ApiVersions, DescribedCluster, RegisteredBrokers, SaslAuthenticated, SaslShaken};
+pub(crate) use session::{ApiVersions, DescribedCluster, SaslAuthenticated, SaslShaken};
 
 use std::time::Duration;
 

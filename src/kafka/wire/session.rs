@@ -132,10 +132,12 @@ impl Answer for DescribedCluster {
 }
 
 /// DescribeCluster of a broker that tells also of brokers which are registered and not running (KIP-1073, Kafka 4.0).
-#[derive(Debug)]
-pub(crate) struct RegisteredBrokers {
+#[derive(Debug, Default)]
+pub struct RegisteredBrokers {
+    /// Brokers that run.
+    pub running: BTreeSet<BrokerId>,
     /// Brokers that do not run, or do not run yet.
-    pub(crate) absent: BTreeSet<BrokerId>,
+    pub absent: BTreeSet<BrokerId>,
 }
 
 impl Answer for RegisteredBrokers {
@@ -151,20 +153,19 @@ impl Answer for RegisteredBrokers {
         reader.i8()?; // Brokers were asked for, not controllers.
         reader.text()?;
         reader.i32()?;
-        let mut absent = BTreeSet::new();
+        let mut brokers = Self::default();
         reader.each(|reader| {
             let id = BrokerId(reader.i32()?);
             reader.text()?;
             reader.i32()?;
             reader.nullable_text()?;
-            if reader.i8()? != 0 {
-                absent.insert(id);
-            }
+            let is_absent = reader.i8()? != 0;
+            if is_absent { &mut brokers.absent } else { &mut brokers.running }.insert(id);
             reader.tagged_fields()
         })?;
         reader.i32()?;
         reader.tagged_fields()?;
-        Ok(Answered::new(throttle, code, Self { absent }))
+        Ok(Answered::new(throttle, code, brokers))
     }
 }
 
