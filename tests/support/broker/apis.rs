@@ -119,8 +119,13 @@ impl Api<'_> {
         let bits = self.look(|state| {
             state.cluster_operations(&principal).iter().fold(0, |bits, operation| bits | 1 << operation.code())
         });
-        let brokers = self.shared.addresses.iter().filter(|((_, door), _)| *door == self.door).map(|((id, _), at)| {
+        let fenced = self.shared.world().fenced.clone();
+        let is_fenced = |id: &BrokerId| fenced.get(id).is_some_and(|known_to| known_to.contains(&self.broker));
+        let here = self.shared.addresses.iter().filter(|((_, door), _)| *door == self.door);
+        let told = here.filter(|((id, _), _)| request.include_fenced_brokers || !is_fenced(id));
+        let brokers = told.map(|((id, _), at)| {
             DescribeClusterBroker::default()
+                .with_is_fenced(is_fenced(id))
                 .with_broker_id(id.0.into())
                 .with_host(text(&at.host))
                 .with_port(i32::from(at.port))

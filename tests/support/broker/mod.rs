@@ -16,7 +16,7 @@ mod sasl;
 mod session;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -103,6 +103,8 @@ struct World {
     failed_authentications: BTreeMap<BrokerId, usize>,
     failed_logins: Vec<String>,
     plain_password: String,
+    /// Brokers that have left, each with those that know.
+    fenced: BTreeMap<BrokerId, BTreeSet<BrokerId>>,
 }
 
 /// Name of Kastellan's own user on every in-process cluster.
@@ -161,6 +163,7 @@ impl InProcessCluster {
             failed_authentications: BTreeMap::new(),
             failed_logins: Vec::new(),
             plain_password: PASSWORD.into(),
+            fenced: BTreeMap::new(),
         };
         let shared = Arc::new(Shared {
             settings,
@@ -218,6 +221,11 @@ impl InProcessCluster {
         let mut world = self.shared.world();
         let World { images, log, .. } = &mut *world;
         images.values_mut().for_each(|image| image.settle(log));
+    }
+
+    /// One broker is registered and does not run, as far as some others know; it answers all the same.
+    pub fn fence(&self, broker: BrokerId, known_to: impl IntoIterator<Item = BrokerId>) {
+        self.shared.world().fenced.insert(broker, known_to.into_iter().collect());
     }
 
     /// Makes one broker lose a credential that the others keep.
