@@ -280,8 +280,8 @@ fn json_is_a_contract_and_exit_statuses_say_what_is_pending() {
     let plan = operator.plan(&[]).exits(0).json();
     assert_eq!(plan["schema"], "kastellan.io/plan/v1alpha1");
     let plan_keys = [
-        "schema", "scope", "clusters", "stores", "declared", "inStep", "users", "reports", "refusals", "summary",
-        "digest",
+        "schema", "scope", "clusters", "stores", "declared", "inStep", "users", "reports", "warnings", "refusals",
+        "summary", "digest",
     ];
     assert_eq!(keys(&plan), plan_keys.into());
     assert_eq!(keys(&plan["users"][0]), ["user", "username", "actions"].into());
