@@ -205,9 +205,9 @@ impl Permit {
 /// every broker first.
 fn may_have_filled(record: &Record, permit: &Permit, now: Now) -> bool {
     let issued = permit.until - Duration::from_secs(permit.lasts_secs);
-    let is_active =
-        record.active.as_ref().is_some_and(|active| permit.content == Content::Generation(active.generation));
-    permit.is_fresh(now) && !(is_active && record.published_at.is_some_and(|published| issued <= published))
+    let mut published = record.active.iter().chain(record.previous.as_deref());
+    let is_published = published.any(|slot| permit.content == Content::Generation(slot.generation));
+    permit.is_fresh(now) && !(is_published && record.published_at.is_some_and(|published| issued <= published))
 }
 
 /// How long `content` has to wait for permits of other content on the same slot; zero when it need not.
@@ -322,6 +322,31 @@ mod tests {
         record.phase = Phase::Retiring;
         assert_eq!(emptied(&record, 89), BTreeSet::from([other.place()]));
         assert_eq!(emptied(&record, 90), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_place_is_settled_once_its_credential_was_published_and_until_it_may_have_been_written_again() {
+        let fill = |second| {
+            Permit::new(PermitId(second), &place(SHA_512), Content::Generation(Generation(1)), FENCE, at(second))
+        };
+        let slot = Slot {
+            username: UserName::parse("payments").unwrap(),
+            generation: Generation(1),
+            rotation_id: crate::names::RotationId::parse("r1").unwrap(),
+            mechanism: SHA_512,
+            salt: crate::secret::Salt::observed([1; 16]),
+            iterations: 4096,
+        };
+        let settled = |record: &Record, second| {
+            !Watch::default().known_places(record, &BTreeMap::new(), FENCE, at(second)).settled.is_empty()
+        };
+        let pending = Record { pending: Some(Box::new(slot.clone())), ..record(vec![fill(0)]) };
+        assert!(!settled(&pending, 1), "nobody has proven it");
+        let published = Record { active: Some(slot), published_at: Some(at(2).wall), ..record(vec![fill(0)]) };
+        assert!(settled(&published, 3));
+        let again = Record { permits: vec![fill(4)], ..published };
+        assert!(!settled(&again, 5), "it is being written again");
+        assert!(settled(&again, 39), "that was long ago");
     }
 
     #[test]
