@@ -75,6 +75,10 @@ async fn write_documents(
     wanted: Vec<Publication>,
     outcome: impl Fn(Version) -> Outcome,
 ) -> Vec<Performed> {
+    let ended = |written: Result<Version, StoreError>| match written {
+        Ok(version) => Performed::outcome(outcome(version)),
+        Err(error) => Performed::failed(store_failure(effect, &error)),
+    };
     let mut performed = wanted.iter().map(|_| Performed::default()).collect::<Vec<_>>();
     let (mut unknown, mut known) = (Vec::new(), Vec::new());
     for (position, Publication { user, document, is_known }) in wanted.into_iter().enumerate() {
@@ -94,10 +98,9 @@ async fn write_documents(
     let written = store.write_credentials(writes.collect()).await;
     for (item, written) in unknown.into_iter().zip(written) {
         match written {
-            Ok(version) => performed[item.0] = Performed::outcome(outcome(version)),
             // Somebody wrote one meanwhile, or we did in a pass that did not live to record it.
             Err(StoreError::Conflict { .. }) => known.push(item),
-            Err(error) => performed[item.0] = Performed::failed(store_failure(effect, &error)),
+            written => performed[item.0] = ended(written),
         }
     }
     let users = known.iter().map(|(_, user, _)| user.clone()).collect::<Vec<_>>();
@@ -110,7 +113,7 @@ async fn write_documents(
         };
         match step {
             Err(failure) => performed[position] = Performed::failed(failure),
-            Ok(DocumentStep::InPlace(version)) => performed[position] = Performed::outcome(outcome(version)),
+            Ok(DocumentStep::InPlace(version)) => performed[position] = ended(Ok(version)),
             Ok(DocumentStep::Write { expected }) => {
                 writes.push((position, CredentialWrite { user, document, expected }));
             }
@@ -118,10 +121,7 @@ async fn write_documents(
     }
     let (positions, writes): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
     for (position, written) in positions.into_iter().zip(store.write_credentials(writes).await) {
-        performed[position] = match written {
-            Ok(version) => Performed::outcome(outcome(version)),
-            Err(error) => Performed::failed(store_failure(effect, &error)),
-        };
+        performed[position] = ended(written);
     }
     performed
 }

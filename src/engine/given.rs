@@ -7,8 +7,9 @@
 //! ```
 
 use super::connect::Links;
+use super::store_effects::store_link;
 use super::take_over::Unfit;
-use crate::credential::{Seen, Versioned};
+use crate::credential::Versioned;
 use crate::names::{NameError, Segment, StoreName};
 use crate::secret::Secret;
 use crate::spec::StorePath;
@@ -83,11 +84,7 @@ pub struct GivenPasswords {
 /// # Errors
 /// There is no such place, or nothing of it can be read.
 pub async fn read_given(links: &Links, place: &GivenPlace) -> Result<GivenPasswords, Unfit> {
-    let link = match links.stores.get(&place.store) {
-        Some(Seen::Known(link)) => link,
-        Some(Seen::Unknown(why)) => return Err(Unfit::new(format!("store `{}`: {why}", place.store))),
-        None => return Err(Unfit::new(format!("no document declares store `{}`", place.store))),
-    };
+    let link = store_link(links, &place.store).map_err(Unfit::new)?;
     let closed = || Unfit::new(format!("store `{}` is not open for secrets", place.store));
     let secrets = link.secrets.as_deref().ok_or_else(closed)?;
     match place.kind {

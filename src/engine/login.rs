@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::connect::{ClusterLink, Links};
-use super::look::{Unproven, explain};
+use super::look::{Unproven, explain, pass_barrier};
 use super::run::{Failure, Job, Performed, by_cluster, link_of};
 use super::store_effects::load_material;
 use crate::credential::{Effect, Outcome, Witnesses};
@@ -82,15 +82,12 @@ async fn prove_jobs(
         }
     }
     let credentials = wanted.iter().map(|(_, user, scram)| (*user, *scram)).collect::<Vec<_>>();
-    let (brokers, mut proofs) = prove_on_running(link, &credentials).await;
-    let needs_all_yet = |(position, proof): (usize, &Proof)| proof.is_ok() && needs_all(wanted[position].0);
-    if proofs.iter().enumerate().any(needs_all_yet)
-        && let Some(unproven) = passed_over(link, &brokers).await
-    {
-        let relying = proofs.iter_mut().enumerate().filter(|(index, proof)| needs_all_yet((*index, proof)));
-        relying.for_each(|(_, proof)| *proof = Err(unproven.clone()));
-    }
+    let (brokers, proofs) = prove_on(link, &credentials).await;
+    let relies = wanted.iter().zip(&proofs).any(|((position, ..), proof)| proof.is_ok() && needs_all(*position));
+    let passed_over = if relies { passed_over(link, &brokers).await } else { None };
     for ((position, ..), proof) in wanted.iter().zip(proofs) {
+        let passed_over = passed_over.clone().filter(|_| needs_all(*position));
+        let proof = proof.and_then(|()| passed_over.map_or(Ok(()), Err));
         let Effect::Login { slot, .. } = &jobs[*position].effect else { unreachable!("grouped by kind") };
         match proof {
             Ok(()) => {
@@ -134,13 +131,8 @@ async fn passed_over(link: &ClusterLink, proven: &[BrokerId]) -> Option<Unproven
 
 type Proof = Result<(), Unproven>;
 
-/// Proves credentials on every broker of one cluster; one proof for each, in their order.
-pub(super) async fn prove_on(link: &ClusterLink, credentials: &[(&UserName, &ScramCredential)]) -> Vec<Proof> {
-    prove_on_running(link, credentials).await.1
-}
-
-/// The same, with the brokers that were running.
-async fn prove_on_running(
+/// Proves credentials on every broker of one cluster: the brokers that run, and one proof for each credential, in their order.
+pub(super) async fn prove_on(
     link: &ClusterLink,
     credentials: &[(&UserName, &ScramCredential)],
 ) -> (Vec<BrokerId>, Vec<Proof>) {
@@ -156,30 +148,17 @@ async fn prove_on_running(
             return (Vec::new(), all_fail(credentials, unproven));
         }
     };
-    let proofs = prove_on_brokers(link, &brokers, credentials, deadline).await;
-    (brokers, proofs)
-}
-
-async fn prove_on_brokers(
-    link: &ClusterLink,
-    brokers: &[BrokerId],
-    credentials: &[(&UserName, &ScramCredential)],
-    deadline: Instant,
-) -> Vec<Proof> {
-    let mut proofs = await_shown(link, brokers, credentials, deadline).await;
+    let mut proofs = await_shown(link, &brokers, credentials, deadline).await;
     if proofs.iter().all(Result::is_err) {
-        return proofs;
+        return (brokers, proofs);
     }
-    for (broker, passed) in link.admin.barrier(brokers, deadline.saturating_duration_since(Instant::now())).await {
-        if let Err(error) = passed {
-            let why = format!("broker {broker}: {}", Chain(&error));
-            fail_open(&mut proofs, &Unproven::new(why, Disposition::Wait));
-        }
+    if let Err(why) = pass_barrier(link, &brokers, deadline.saturating_duration_since(Instant::now())).await {
+        fail_open(&mut proofs, &Unproven::new(why, Disposition::Wait));
     }
     if let Some(logins) = &link.logins {
-        log_in_everywhere(logins, brokers, credentials, deadline, &mut proofs).await;
+        log_in_everywhere(logins, &brokers, credentials, deadline, &mut proofs).await;
     }
-    proofs
+    (brokers, proofs)
 }
 
 fn all_fail(credentials: &[(&UserName, &ScramCredential)], unproven: Unproven) -> Vec<Proof> {

@@ -119,15 +119,25 @@ async fn peek_fresh(
         return peek_salts(link, shown, being_emptied).await;
     }
     let brokers = link.admin.cluster().brokers.keys().copied().collect::<Vec<_>>();
-    let barrier = link.admin.barrier(&brokers, SETTLE_PATIENCE).await;
-    let unsettled = barrier.into_iter().find_map(|(broker, passed)| Some((broker, passed.err()?)));
-    match unsettled {
-        None => peek_salts(link, shown, being_emptied).await,
-        Some((broker, error)) => {
-            let why: Arc<str> = format!("broker {broker}: {}", Chain(&error)).into();
+    match pass_barrier(link, &brokers, SETTLE_PATIENCE).await {
+        Ok(()) => peek_salts(link, shown, being_emptied).await,
+        Err(why) => {
+            let why: Arc<str> = why.into();
             shown.into_iter().map(|shown| (shown.user, Seen::Unknown(why.clone()))).collect()
         }
     }
+}
+
+/// Waits until each broker takes logins by what it shows; or why one of them does not.
+pub(super) async fn pass_barrier(
+    link: &ClusterLink,
+    brokers: &[BrokerId],
+    within: std::time::Duration,
+) -> Result<(), String> {
+    let passed = link.admin.barrier(brokers, within).await;
+    passed
+        .into_iter()
+        .try_for_each(|(broker, passed)| passed.map_err(|error| format!("broker {broker}: {}", Chain(&error))))
 }
 
 /// Asks for the salt of each credential that is shown, one broker each: one that shows it.

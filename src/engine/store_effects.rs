@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::connect::Links;
+use super::connect::{Links, StoreLink};
 use super::observe::INPUTS_AT_ONCE;
 use super::run::{Failure, Job, Performed, UserRun};
 use crate::credential::{Effect, GivenSource, LiveCredential, MaterialOrder, Origin, Outcome, Seen, Slot, Versioned};
@@ -50,15 +50,18 @@ where
 
 /// A store that can be written to, or the failure of everything that needs it.
 pub(super) fn opened(links: &Links, effect: &'static str, name: &StoreName) -> Result<Arc<dyn Store>, Failure> {
-    let why = match links.stores.get(name) {
-        Some(Seen::Known(link)) => match &link.store {
-            Some(store) => return Ok(store.clone()),
-            None => "it is open for reading only",
-        },
-        Some(Seen::Unknown(why)) => why,
-        None => "no document declares it",
-    };
-    Err(Failure::new(effect, format!("store `{name}`: {why}"), Disposition::Wait))
+    let closed = || format!("store `{name}`: it is open for reading only");
+    let store = store_link(links, name).and_then(|link| link.store.clone().ok_or_else(closed));
+    store.map_err(|why| Failure::new(effect, why, Disposition::Wait))
+}
+
+/// A store, or why it is not there.
+pub(super) fn store_link<'l>(links: &'l Links, name: &StoreName) -> Result<&'l StoreLink, String> {
+    match links.stores.get(name) {
+        Some(Seen::Known(link)) => Ok(link),
+        Some(Seen::Unknown(why)) => Err(format!("store `{name}`: {why}")),
+        None => Err(format!("store `{name}`: no document declares it")),
+    }
 }
 
 const MATERIAL: &str = "material";

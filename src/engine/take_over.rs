@@ -147,7 +147,7 @@ async fn prove_group(
         }
     }
     let credentials = open.iter().map(|proven| (&proven.username, &proven.scram)).collect::<Vec<_>>();
-    let proofs = prove_on(link, &credentials).await;
+    let (_, proofs) = prove_on(link, &credentials).await;
     drop(credentials);
     for (proven, proof) in open.into_iter().zip(proofs) {
         let user = proven.user.clone();

@@ -126,7 +126,7 @@ async fn verify_on(
     }
     let Ok(link) = link else { return verified };
     let credentials = wanted.iter().map(|(_, user, scram)| (*user, *scram)).collect::<Vec<_>>();
-    let proofs = prove_on(link, &credentials).await;
+    let (_, proofs) = prove_on(link, &credentials).await;
     let brokers = link.admin.cluster().brokers.len();
     for ((index, ..), proof) in wanted.into_iter().zip(proofs) {
         verified[index].brokers = brokers;

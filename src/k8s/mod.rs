@@ -79,6 +79,15 @@ impl std::fmt::Debug for Kubernetes {
     }
 }
 
+/// A cluster in the place of the one that was used before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherCluster {
+    /// The id of the one before.
+    pub recorded: String,
+    /// The id of the one that is there.
+    pub found: String,
+}
+
 impl Kubernetes {
     /// `kubeconfig` is a list of files that are read together, as `KUBECONFIG` has them; empty: the cluster that this
     /// process runs in. Nothing is read or contacted yet.
@@ -97,9 +106,13 @@ impl Kubernetes {
         let _second = self.accepted.set(ids);
     }
 
-    /// Whether a cluster may be used for what was written to another one.
-    pub fn accepts(&self, id: &str) -> bool {
-        self.accepted.get().is_some_and(|ids| ids.contains(id))
+    /// Compares the cluster that something was written to with the one that is there, by [`Cluster::id`]: another one, unless it
+    /// was accepted, or one of both is not known.
+    pub fn other_cluster(&self, recorded: Option<&str>, found: Option<&str>) -> Option<OtherCluster> {
+        let (recorded, found) = (recorded?, found?);
+        let is_accepted = || self.accepted.get().is_some_and(|ids| ids.contains(found));
+        (recorded != found && !is_accepted())
+            .then(|| OtherCluster { recorded: recorded.to_owned(), found: found.to_owned() })
     }
 
     /// How many requests were sent so far.

@@ -29,7 +29,9 @@ use self::look::{Found, Looked, look_all};
 use self::stamp::{Ours, judge};
 use super::{Delivery, DeliveryError, DeliveryFact, DeliveryRequest, Shipment, Strangers, Target, Withdrawal};
 use crate::credential::DeliveryRecord;
-use crate::k8s::{Cluster, Condition, K8sError, Kubernetes, Manifest, ObjectVersion, Refusal, SecretMeta, WholeSecret};
+use crate::k8s::{
+    Cluster, Condition, K8sError, Kubernetes, Manifest, ObjectVersion, OtherCluster, Refusal, SecretMeta, WholeSecret,
+};
 use crate::names::{Generation, NamespacedName, RotationId};
 use crate::render::{
     Delivered, can_carry_in_secret, read_back_secret, render_secret, secret_inputs_digest, secret_type,
@@ -76,12 +78,11 @@ impl KubernetesSecretDelivery {
         id: Option<&str>,
     ) -> Result<(), SecretError> {
         let recorded = recorded.and_then(|recorded| recorded_cluster_id(recorded, place.context.as_deref()));
-        match (recorded, id) {
-            (Some(recorded), Some(found)) if recorded != found && !self.kubernetes.accepts(found) => {
-                let (recorded, found) = (recorded.to_owned(), found.to_owned());
+        match self.kubernetes.other_cluster(recorded, id) {
+            None => Ok(()),
+            Some(OtherCluster { recorded, found }) => {
                 Err(SecretError::OtherCluster { place: place.clone(), recorded, found })
             }
-            (Some(_) | None, Some(_) | None) => Ok(()),
         }
     }
 

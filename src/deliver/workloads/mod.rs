@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use crate::credential::WorkloadSeen;
-use crate::k8s::{Cluster, K8sError, Kubernetes, Marker, Refusal};
+use crate::k8s::{Cluster, K8sError, Kubernetes, Marker, OtherCluster, Refusal};
 use crate::names::NamespacedName;
 use crate::spec::Workload;
 
@@ -99,11 +99,7 @@ impl Workloads {
         let Awaited { user, workload, cluster_id } = awaited;
         let cluster = self.cluster(workload, "look at").await?;
         let there = cluster.id().await.map_err(api("look at", workload))?;
-        if let (Some(recorded), Some(found)) = (cluster_id, there)
-            && recorded != found
-            && !self.kubernetes.accepts(found)
-        {
-            let (recorded, found) = (recorded.to_owned(), found.to_owned());
+        if let Some(OtherCluster { recorded, found }) = self.kubernetes.other_cluster(cluster_id, there) {
             return Err(WorkloadError::OtherCluster { workload: workload.clone(), recorded, found });
         }
         let found = cluster.workload(workload).await.map_err(api("look at", workload))?;
