@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use kafka_protocol::messages::ApiKey;
-use kastellan::credential::{Phase, Seen};
+use kastellan::credential::{Ask, Phase, Seen};
 use kastellan::engine::Finished;
-use kastellan::names::{AclRule, Mechanism, Principal, UserName};
-use kastellan::plan::Options;
+use kastellan::names::{AclRule, BrokerId, Generation, Mechanism, NamespacedName, Principal, UserName};
+use kastellan::plan::{Asked, Options};
 use kastellan::store::StoreReader as _;
 use proptest::prelude::*;
 
@@ -94,6 +94,30 @@ fn a_broker_that_lags_is_waited_for_and_never_sees_a_failed_login() {
         let executed = world.apply(&users(20), &Options::default()).await;
         assert!(executed.users.values().all(|ended| *ended == Finished::Done), "{:?}", executed.users);
         assert_eq!(world.cluster.failed_authentications(), 0);
+    });
+}
+
+/// One that starts takes logins before it knows what was written meanwhile.
+#[test]
+fn nothing_is_published_while_any_broker_knows_of_one_that_does_not_run() {
+    run(async {
+        let world = World::with(Settings { brokers: 3, ..Settings::default() }).await;
+        let documents = user("payments").replace("spec:\n", "spec:\n  rotation: {strategy: mechanism-flip}\n");
+        let payments: NamespacedName = "demo/payments".parse().unwrap();
+        let asked = Asked { what: Ask::Rotate, users: [payments.clone()].into() };
+        let rotate = Options { asked: Some(asked), max_deletes: 20, ..Options::default() };
+        let users = std::slice::from_ref(&payments);
+        let record = async || world.store.read_records(users).await.pop().unwrap().unwrap().unwrap().value;
+        world.apply(&documents, &Options::default()).await;
+        for knowing in [1, 2] {
+            world.cluster.fence(BrokerId(3), [BrokerId(knowing)]);
+            world.apply(&documents, &rotate).await;
+            let record = record().await;
+            assert_eq!((record.phase, record.generation), (Phase::Prepared, Generation(1)), "broker {knowing} knows");
+        }
+        world.cluster.fence(BrokerId(3), []);
+        world.apply(&documents, &Options::default()).await;
+        assert_eq!(record().await.phase, Phase::Published);
     });
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kafka_protocol::messages::ApiKey;
 use kastellan::credential::{Ask, CredentialDocument, Phase, Record, Slot};
 use kastellan::engine::{Executed, Finished};
-use kastellan::names::{BrokerId, Generation, Mechanism, NamespacedName, RotationId, UserName};
+use kastellan::names::{Generation, Mechanism, NamespacedName, RotationId, UserName};
 use kastellan::plan::{Asked, Options};
 use kastellan::secret::{Material, Salt};
 use kastellan::store::{CredentialWrite, RecordWrite, SecretReader as _, Store as _, StoreReader as _};
@@ -386,25 +386,6 @@ fn a_given_password_that_was_stolen_does_not_come_back() {
         let executed = world.apply(&documents, &Options::default()).await;
         assert_eq!(valid(), 1, "{executed:?}");
         assert_eq!(record(&world, "demo/payments").await.generation, Generation(2));
-    });
-}
-
-/// One that starts takes logins before it knows what was written meanwhile.
-#[test]
-fn nothing_is_published_while_any_broker_knows_of_one_that_does_not_run() {
-    run(async {
-        let world = World::with(Settings { brokers: 3, ..Settings::default() }).await;
-        let documents = rotating("payments", FLIP);
-        world.apply(&documents, &Options::default()).await;
-        for knowing in [1, 2] {
-            world.cluster.fence(BrokerId(3), [BrokerId(knowing)]);
-            world.apply(&documents, &asking(Ask::Rotate, &["demo/payments"])).await;
-            let record = record(&world, "demo/payments").await;
-            assert_eq!((record.phase, record.generation), (Phase::Prepared, Generation(1)), "broker {knowing} knows");
-        }
-        world.cluster.fence(BrokerId(3), []);
-        world.apply(&documents, &Options::default()).await;
-        assert_eq!(record(&world, "demo/payments").await.phase, Phase::Published);
     });
 }
 

@@ -32,7 +32,7 @@ import org.apache.kafka.common.serialization.StringSerializer;
  * drain                                                        nothing more is produced
  * </pre>
  *
- * and telling by lines on standard output: {@code loaded}, {@code logins}, {@code refusals}, {@code acknowledged},
+ * and telling by lines on standard output: {@code loaded}, {@code moved}, {@code logins}, {@code refusals}, {@code acknowledged},
  * {@code read}, each with a name and a number; {@code refused}, {@code denied} and {@code died}, each with a name and words. It
  * ends when its input does.
  */
@@ -179,10 +179,12 @@ public final class Clients {
             return true;
         }
 
+        /** For a refusal: whether what was used was still what the file holds. */
         private String age(byte[] used) throws IOException {
             return replacedFor(used) < 0 ? " (current)" : " (replaced for " + replacedFor(used) + " ms)";
         }
 
+        /** The last client with these bytes has ended: tells how long they had been replaced by then, if they were. */
         private void tellEnd(byte[] used) throws IOException {
             if (follows && replacedFor(used) >= 0) {
                 tell("moved", name, replacedFor(used));

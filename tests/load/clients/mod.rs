@@ -185,7 +185,7 @@ impl Held {
     }
 }
 
-/// What an application has in memory, and whether that is what it shall have.
+/// What an application has in memory, and how often it had been told to restart when it took that.
 struct Loaded {
     held: Arc<Held>,
     restarts: u64,
